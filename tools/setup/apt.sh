@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# An apt of our own beside the machine's: it takes the machine's mirror and
+# proxy settings, but has its own package lists, an empty list of installed
+# packages and the suite of the build root.  So apt resolves and verifies, and
+# nothing of the machine is touched.
+
+SUITE=trixie
+KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# The archive that this machine downloads from: MIRROR if given, otherwise the
+# one its own sources name for its own release.
+machine_mirror() {
+	local codename mirror
+
+	if [ -n "${MIRROR:-}" ]; then
+		printf '%s\n' "${MIRROR%/}"
+		return
+	fi
+	codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
+	mirror=$(APT_CONFIG='' apt-get indextargets \
+		--format '$(IDENTIFIER) $(COMPONENT) $(RELEASE) $(REPO_URI)' 2>/dev/null |
+		awk -v release="$codename" \
+			'$1 == "Packages" && $2 == "main" && $3 == release { print $4; exit }')
+	[ -n "$mirror" ] ||
+		die "apt's sources name no archive for this machine's release (${codename:-unknown})." \
+		    "Set-up downloads from the same Debian mirror as the machine itself:" \
+		    "add it to /etc/apt/sources.list, or name one: make ... MIRROR=http://..."
+	printf '%s\n' "${mirror%/}"
+}
+
+# Writes the configuration; APT_CONFIG makes every apt program use it.
+apt_prepare() {
+	local dir=$CACHE/apt mirror arch
+	mirror=$(machine_mirror) || exit 1
+
+	[ -r "$KEYRING" ] ||
+		die "$KEYRING is missing, without which downloads cannot be verified." \
+		    "Install it: apt-get install debian-archive-keyring"
+
+	mkdir -p "$dir/state/lists/partial" "$dir/archives/partial" "$dir/empty"
+	: >"$dir/status"
+	for arch in "$SUITE" "$SUITE-backports"; do
+		printf 'deb [signed-by=%s] %s %s main\n' "$KEYRING" "$mirror" "$arch"
+	done >"$dir/sources.list"
+	printf '%s\n' 'Package: qemu-*' "Pin: release n=$SUITE-backports" \
+		'Pin-Priority: 990' >"$dir/preferences"
+	cat >"$dir/apt.conf" <<-EOF
+		Dir::State "$dir/state";
+		Dir::State::status "$dir/status";
+		Dir::Cache "$dir";
+		Dir::Cache::archives "$dir/archives";
+		Dir::Etc::sourcelist "$dir/sources.list";
+		Dir::Etc::sourceparts "$dir/empty";
+		Dir::Etc::preferences "$dir/preferences";
+		Dir::Etc::preferencesparts "$dir/empty";
+		APT::Architecture "$MACHINE_ARCH";
+		APT::Architectures { "$MACHINE_ARCH"; "arm64"; };
+		APT::Install-Recommends "false";
+		APT::Sandbox::User "root";
+		APT::Keep-Downloaded-Packages "true";
+		Acquire::Languages "none";
+		Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+		Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
+		Acquire::Retries "3";
+		Dpkg::Use-Pty "false";
+	EOF
+	export APT_CONFIG=$dir/apt.conf
+}
+
+apt_update() {
+	apt-get -q update -o APT::Update::Error-Mode=any
+}
+
+# apt_versions PACKAGE: the versions on offer, newest first.
+apt_versions() {
+	apt-cache madison "$1" 2>/dev/null | awk -F' *[|] *' '{ print $2 }' | uniq
+}

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# The lab's base initramfs: a busybox and the stock kernel's virtio and file
+# system modules.  The tests of a run are a layer on top of it.
+
+initramfs_path() {
+	printf '%s/initramfs-%s.cpio\n' "$CACHE" "$({ basename "$KERNEL"
+		cat "$CLONE/tools/lab/mkinitramfs" "$CLONE/tools/lab/init"; } | digest)"
+}
+
+initramfs_make() {
+	local file=$1
+
+	ROOT=$ROOT KERNEL=$KERNEL step "the lab's initramfs" "$CACHE/log/initramfs.log" \
+		"$HERE/enter" /src/tools/lab/mkinitramfs --busybox /kernel/busybox \
+		--modules "/kernel/modules/lib/modules" \
+		--release "$(plan_value KERNEL_RELEASE)" --out "/cache/${file##*/}.tmp" ||
+		die "the lab's initramfs could not be made (see above)."
+	mv "$file.tmp" "$file"
+}

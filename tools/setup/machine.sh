@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Is this a machine that set-up can work on?  What is missing is named, with the
+# remedy, before anything is downloaded.
+
+# Megabytes that an empty cache grows to.
+CACHE_SIZE=6000
+
+machine_check() {
+	local tool
+
+	for tool in apt-get apt-cache dpkg dpkg-deb tar awk unshare flock; do
+		command -v "$tool" >/dev/null ||
+			die "$tool is missing on this machine." \
+			    "Set-up runs on Debian 12 or newer, whose base system has it" \
+			    "(packages apt, dpkg, tar, mawk and util-linux)."
+	done
+	MACHINE_ARCH=$(dpkg --print-architecture)
+	case $MACHINE_ARCH in
+	amd64|arm64) ;;
+	*)	die "set-up knows amd64 and arm64 machines; this one is $MACHINE_ARCH." ;;
+	esac
+	dpkg --compare-versions "$(dpkg-query -W -f '${Version}' apt)" ge 2.6 ||
+		die "apt on this machine is older than 2.6 and cannot read the $SUITE archive." \
+		    "Debian 12 (bookworm) or newer has it."
+}
+
+machine_check_namespaces() {
+	local why
+
+	if [ "$(id -u)" -eq 0 ]; then
+		why=$(unshare --mount --pid --fork --kill-child true 2>&1) ||
+			die "this environment does not let root create mount and pid namespaces:" \
+			    "$why" \
+			    "In a container, start it with CAP_SYS_ADMIN (docker run --privileged)."
+	else
+		why=$(unshare --user --map-root-user --mount --pid --fork --kill-child true 2>&1) ||
+			die "unprivileged user namespaces are switched off here:" \
+			    "$why" \
+			    "Run as root, or have root allow them: sysctl kernel.unprivileged_userns_clone=1" \
+			    "(on Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0)."
+	fi
+}
+
+machine_check_disk() {
+	local have used
+
+	have=$(df --output=avail -BM "$CACHE" | tail -n 1 | tr -dc 0-9)
+	used=$(du -sBM "$CACHE" | tr -dc '0-9\n' | head -n 1)
+	[ $((have + used)) -ge "$CACHE_SIZE" ] ||
+		die "the disk of $CACHE has $have MB free; set-up needs $((CACHE_SIZE - used)) MB." \
+		    "Make room, or place the cache elsewhere: make ... CACHE=/some/where"
+}
