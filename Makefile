@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What there is to run; `make` alone prints it.  This file is for the machine as
+# it is: it needs make and what a Debian base system has.  The building itself,
+# tools/build.mk, runs inside the build root that set-up makes.
+
+ifeq ($(filter 4.% 5.% 6.%,$(MAKE_VERSION)),)
+$(error GNU make 4 or newer is needed, this is $(MAKE_VERSION))
+endif
+
+.DEFAULT_GOAL := help
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+# What a user may say on the command line, and what a part of the build then sees.
+CACHE ?=
+MIRROR ?=
+KDIR ?=
+HOST ?= module
+CPUS ?= 2
+MEMORY ?= 2G
+CPU ?= max
+DESTDIR ?=
+
+SETUP := $(if $(CACHE),CACHE='$(CACHE)') $(if $(MIRROR),MIRROR='$(MIRROR)') tools/setup/setup
+ENTER := tools/setup/enter
+INSIDE := $(ENTER) make --no-print-directory -f tools/build.mk
+
+.PHONY: help run check test module lab install setup update clean distclean
+
+help:
+	@echo 'kvm-vhe: KVM for arm64 as a loadable kernel module in Rust'
+	@echo ''
+	@echo '  make run          set up, boot a stock Debian arm64 kernel in QEMU, load the module,'
+	@echo '                    show what it says and what /dev/kvm answers'
+	@echo '  make check        set up, run all tests'
+	@echo ''
+	@echo '  make module       build build/module/kvm_vhe.ko for the stock kernel'
+	@echo '  make module KDIR=/path/to/build   ... for your own kernel, with your own tools'
+	@echo '  make test         the tests that need no booted kernel'
+	@echo '  make lab          a shell in the booted host with the module loaded'
+	@echo '                    (HOST=ckvm: the same kernel with its own KVM; CPUS=, MEMORY=, CPU=)'
+	@echo '  make install      install the module that was built last (DESTDIR=)'
+	@echo '  make setup        only set up: build root, kernel, initramfs'
+	@echo '  make update       look for newer packages and a newer kernel, set up with them'
+	@echo '  make clean        remove what was built here'
+	@echo '  make distclean    remove also the set-up, the folder CACHE'
+	@echo ''
+	@echo 'Set-up keeps everything in CACHE=$${XDG_CACHE_HOME:-~/.cache}/kvm-vhe, some 6 GB.'
+	@echo 'Documentation/building.rst has the rest.'
+
+setup:
+	@$(SETUP)
+
+update:
+	@$(SETUP) --update
+
+run: setup
+	@$(INSIDE) run
+
+check: setup
+	@mkdir -p build/check
+	@tools/setup/test >build/check/setup.tap; \
+	$(INSIDE) check
+
+test: setup
+	@$(INSIDE) test
+
+lab: setup
+	@$(INSIDE) lab HOST='$(HOST)' CPUS='$(CPUS)' MEMORY='$(MEMORY)' CPU='$(CPU)'
+
+ifeq ($(KDIR),)
+module: setup
+	@$(INSIDE) module
+else
+module:
+	@tools/kdir-build '$(KDIR)'
+endif
+
+install:
+	@tools/install '$(DESTDIR)'
+
+clean:
+	rm -rf build
+
+distclean: clean
+	@$(SETUP) --remove

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The headers that bindgen reads for kvm_host, see Kbuild.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/fs.h>
+#include <linux/kvm.h>
+#include <linux/syscore_ops.h>
+#include <generated/utsrelease.h>
+
+#include <kvm_vhe.h>
+#include "shim.h"

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What this CPU and this Linux do, behind safe functions.
+//!
+//! This is the one room of the project with `unsafe`, assembly and C. Each file is one facility:
+//! what the `kernel` crate offers is used as it is, what it lacks is here, with as little behind
+//! the `unsafe` as can be.
+//!
+//! A file imports from those above it in the list below, never from one beside or below it.
+
+#![deny(missing_docs)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+/// What the log lines of this crate begin with; `pr_*!` looks for it at the crate's root.
+const __LOG_PREFIX: &[u8] = b"kvm_vhe\0";
+
+mod bindings;
+mod sysreg;
+
+pub mod abi;
+pub mod file;
+pub mod pinned;
+
+pub mod hotplug;
+pub mod machine;
+pub mod percpu;
+pub mod syscore;
+
+pub mod translation;

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The instructions that access system registers.
+
+/// Reads the system register that a constant [`SysReg`](kvm_core::sysreg::SysReg) encodes.
+///
+/// # Safety
+///
+/// To be used in an `unsafe` block: the register exists on this CPU, can be read at the current
+/// Exception level, and reading it has no side effect that the compiler would have to know of. The
+/// value is that of whichever CPU runs the instruction.
+macro_rules! mrs {
+    ($reg:expr) => {{
+        const REG: ::kvm_core::sysreg::SysReg = $reg;
+        let value: u64;
+
+        ::kernel::asm!(
+            "mrs {value}, S{op0}_{op1}_C{crn}_C{crm}_{op2}";
+            value = out(reg) value,
+            op0 = const REG.op0(),
+            op1 = const REG.op1(),
+            crn = const REG.crn(),
+            crm = const REG.crm(),
+            op2 = const REG.op2(),
+            options(nostack, preserves_flags),
+        );
+
+        value
+    }};
+}
+
+pub(crate) use mrs;

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The CPU's translation regime for guests, EL1&0.
+
+use crate::{
+    bindings,
+    machine::VheHost,
+    pinned::PinnedCpu, //
+};
+
+/// Leaves the CPU with no stage 2 and with no guest's translations in its TLBs, whatever their VMID.
+///
+/// Arm ARM DDI 0487, "VTTBR_EL2" and "TLBI ALLE1".
+pub fn reset_guest_translation(_host: VheHost, _cpu: &PinnedCpu) {
+    // SAFETY: The host runs at EL2 with VHE (`VheHost`), where it uses the EL2&0 regime and nothing
+    // of EL1&0; no guest is loaded on a CPU that is being taken into use or out of it.
+    unsafe { bindings::kvm_vhe_reset_guest_translation() }
+}

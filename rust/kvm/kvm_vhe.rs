@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! KVM for arm64 with VHE, as a module: `/dev/kvm`, its VMs, and what holds them together.
+//!
+//! The architecture and KVM's rules are in `kvm_core`, the CPU and Linux in `kvm_host`; this crate
+//! joins them. Files import from those above them in the list below only.
+
+#![deny(missing_docs)]
+#![deny(unsafe_code)]
+
+mod ioctl;
+
+mod capability;
+mod cpus;
+mod vm;
+
+mod system;
+
+use cpus::Cpus;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kvm_host::{
+    abi,
+    file::MiscDevice,
+    hotplug::{
+        CpuHotplug,
+        HotplugSlot, //
+    },
+    machine::Machine,
+    syscore::Syscore, //
+};
+use system::{
+    report_c_kvm,
+    System, //
+};
+
+module! {
+    type: KvmVhe,
+    name: "kvm_vhe",
+    authors: ["The kvm-vhe developers"],
+    description: "KVM for arm64 with VHE, in Rust",
+    license: "GPL",
+    alias: ["devname:kvm", "char-major-10-232"],
+}
+
+/// The loaded module. Dropping it undoes, from the first field to the last, what loading did.
+#[pin_data]
+struct KvmVhe {
+    #[pin]
+    _device: MiscDevice<System>,
+    #[pin]
+    _syscore: Syscore<Cpus>,
+    #[pin]
+    _hotplug: CpuHotplug<Cpus>,
+}
+
+impl kernel::InPlaceModule for KvmVhe {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(|| {
+            let machine = Machine::probe().map_err(|refusal| {
+                pr_err!("not loaded: {}\n", core::format_args!("{refusal}"));
+                ENODEV
+            })?;
+            let capabilities = machine.capabilities;
+            let cpus = Arc::new(Cpus::new(machine)?, GFP_KERNEL)?;
+            let slot = HotplugSlot::claim().inspect_err(|_| report_c_kvm())?;
+
+            Ok(try_pin_init!(Self {
+                _hotplug <- CpuHotplug::register(slot, cpus.clone()),
+                _syscore <- Syscore::register(cpus),
+                // From here on there are files, so nothing may fail any more.
+                _device <- MiscDevice::register(System::new(capabilities)),
+                _: {
+                    pr_info!(
+                        "{} on Linux {}: VHE, GICv3, {}\n",
+                        abi::VERSION,
+                        abi::KERNEL_RELEASE,
+                        core::format_args!("{capabilities}")
+                    );
+                },
+            }? Error))
+        })
+    }
+}

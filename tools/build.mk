@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The building and testing itself, inside the build root (tools/setup/enter):
+# this clone is /src, the prepared kernel /kernel, the cache /cache.
+
+include build/setup.env
+
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+CROSS := aarch64-linux-gnu-
+KMAKE := $(MAKE) -C /kernel/src O=/kernel/obj M=/src ARCH=arm64 CROSS_COMPILE=$(CROSS) -s
+# Cargo with the build root's crates. A lock file that a developer's own cargo left
+# names those of another registry.
+CARGO := rm -f rust/core/Cargo.lock && \
+	CARGO_TARGET_DIR=/src/build/cargo cargo --offline
+CARGO_FLAGS := --manifest-path rust/core/Cargo.toml
+RUST_SOURCES := $(shell find rust -name '*.rs')
+SELFTESTS := tools/testing/selftests/kvm_vhe
+
+LAB := tools/lab/lab --kernel /kernel/image --initramfs /cache/$(INITRAMFS)
+
+.PHONY: module selftests info run lab test check clippy fmt core
+
+module:
+	@echo '  MODULE   build/module/kvm_vhe.ko'
+	@$(KMAKE) MO=/src/build/module modules
+	@tools/module-check build/module/kvm_vhe.ko
+
+selftests:
+	@echo '  SELFTESTS build/selftests'
+	@$(MAKE) -s -C $(SELFTESTS) CROSS_COMPILE=$(CROSS) KSRC=/kernel/src \
+		KHDR=/kernel/headers/include OUT=/src/build/selftests
+
+build/kvm-info: tools/kvm-info.c
+	@echo '  CC       $@'
+	@$(CROSS)gcc -O2 -Wall -Wextra -Werror -static -isystem /kernel/headers/include -o $@ $<
+
+info: build/kvm-info
+
+run: module info
+	@$(LAB) --host module --out build/lab/run --file build/module/kvm_vhe.ko:/lib/kvm_vhe.ko \
+		--file build/kvm-info:/bin/kvm-info run=tools/lab/run-module
+	@cat build/lab/run/run.tap
+
+lab: module info selftests
+	@$(LAB) --host $(HOST) --cpus $(CPUS) --memory $(MEMORY) --cpu $(CPU) --shell \
+		--out build/lab/shell --file build/module/kvm_vhe.ko:/lib/kvm_vhe.ko \
+		--file build/kvm-info:/bin/kvm-info --file build/selftests:/selftests \
+		$(if $(filter module,$(HOST)),--before 'insmod /lib/kvm_vhe.ko') --before kvm-info
+
+fmt:
+	@rustfmt --check --edition 2021 --config-path /kernel/src/.rustfmt.toml $(RUST_SOURCES)
+
+# The kernel's lints with warnings as errors; a build of its own, since what
+# clippy leaves behind is no module.
+clippy:
+	@$(KMAKE) MO=/src/build/clippy CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
+	@$(CARGO) clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+
+core:
+	@$(CARGO) test $(CARGO_FLAGS) --no-fail-fast
+
+test:
+	@tools/check --no-lab
+
+check: module selftests info
+	@tools/check
