@@ -47,7 +47,7 @@ machine_check_disk() {
 	local have used
 
 	have=$(df --output=avail -BM "$CACHE" | tail -n 1 | tr -dc 0-9)
-	used=$(du -sBM "$CACHE" | tr -dc '0-9\n' | head -n 1)
+	used=$(du -sBM "$CACHE" | cut -f1 | tr -dc 0-9)
 	[ $((have + used)) -ge "$CACHE_SIZE" ] ||
 		die "the disk of $CACHE has $have MB free; set-up needs $((CACHE_SIZE - used)) MB." \
 		    "Make room, or place the cache elsewhere: make ... CACHE=/some/where"
