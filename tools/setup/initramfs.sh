@@ -6,7 +6,8 @@
 
 initramfs_path() {
 	printf '%s/initramfs-%s.cpio\n' "$CACHE" "$({ basename "$KERNEL"
-		cat "$CLONE/tools/lab/mkinitramfs" "$CLONE/tools/lab/init"; } | digest)"
+		cd "$CLONE/tools/lab" && cat applets init lablib/baselayer.py \
+			lablib/kmodules.py lablib/cpio.py; } | digest)"
 }
 
 initramfs_make() {

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0
+"""QEMU's command line, and the messages of wrong usage."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lablib import qemu
+from lablib.errors import LabError
+
+LAB = Path(__file__).resolve().parent.parent / "lab"
+
+
+def line(**options: object) -> list[str]:
+    """The command line of a machine."""
+    machine = qemu.Machine(kernel=Path("/k"), initrd=Path("/i"), **options)  # type: ignore[arg-type]
+    return qemu.command("qemu", machine, Path("/o/console.log"), Path("/o/channel"))
+
+
+def after(words: list[str], option: str) -> str:
+    """The value of the first `option`."""
+    return words[words.index(option) + 1]
+
+
+def test_defaults() -> None:
+    words = line()
+    assert after(words, "-machine") == "virt,virtualization=on,gic-version=3"
+    assert (after(words, "-cpu"), after(words, "-smp"), after(words, "-m")) == ("max", "2", "1G")
+    append = after(words, "-append").split()
+    assert {"panic=-1", "kvm-arm.mode=none", "console=ttyAMA0"} <= set(append)
+    assert "-no-reboot" in words and "lab.from=0000" not in append
+
+
+def test_options(tmp_path: Path) -> None:
+    disk = tmp_path / "a,b"
+    disk.write_bytes(b"QFI\xfb")
+    words = line(host="ckvm", cpu="max,sve=off", cpus=4, icount="shift=0", append=["a b"],
+                 machine="gic-version=2", disks=[f"{disk}:ro"], extra=["-s"], expect_reset=True)
+    append = after(words, "-append").split()
+    assert "kvm-arm.mode=none" not in append and append[-2:] == ["a", "b"]
+    assert "retain_initrd" in append
+    assert after(words, "-machine") == "virt,gic-version=2" and after(words, "-icount") == "shift=0"
+    drive = after(words, "-drive")
+    assert "a,,b" in drive and "format=qcow2" in drive and drive.endswith("readonly=on")
+    assert words[-1] == "-s"
+
+
+def test_script_can_be_run_by_hand() -> None:
+    text = qemu.as_script(line(append=["it's", "$HOME"]))
+    got = subprocess.run(["sh", "-c", "qemu() { printf '%s\\n' \"$@\"; }\n" + text], check=True,
+                         stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    assert got == line(append=["it's", "$HOME"])[1:]
+
+
+def test_version() -> None:
+    qemu.check_version("q", "QEMU emulator version 10.0.2 (Debian)")
+    for text in ("QEMU emulator version 9.2.0", "something"):
+        with pytest.raises(LabError):
+            qemu.check_version("q", text)
+    with pytest.raises(LabError, match="not installed"):
+        qemu.find("qemu-system-none")
+
+
+def test_usage_errors_exit_2_and_say_what_to_do(tmp_path: Path) -> None:
+    image = tmp_path / "Image"
+    image.write_bytes(bytes(0x38) + b"ARM\x64" + bytes(8))
+    base = tmp_path / "base"
+    base.write_bytes(b"")
+    script = tmp_path / "t"
+    script.write_text("#!/bin/sh\n")
+    good = ["--kernel", str(image), "--initramfs", str(base), "--out", str(tmp_path / "out")]
+    for arguments, word in (
+            (["--kernel", "/none", *good[2:], str(script)], "kernel /none is missing"),
+            (["--kernel", str(base), *good[2:], str(script)], "not an arm64 Image"),
+            ([*good[:2], "--initramfs", "/none", str(script)], "mkinitramfs"),
+            (good, "no test was given"),
+            ([*good, str(tmp_path / "none")], "missing"),
+            ([*good, str(image)], "neither"),
+            ([*good, "--file", "/none:/x", str(script)], "--file /none"),
+            ([*good, "--allow-splat", "(", str(script)], "regular expression"),
+            ([*good, "--expect-reset", "x", str(script)], "no test has that name"),
+            ([*good, "--env", "1=2", str(script)], "NAME=VALUE")):
+        done = subprocess.run([sys.executable, str(LAB), *arguments], stderr=subprocess.PIPE,
+                              text=True, timeout=30, check=False)
+        assert done.returncode == 2 and word in done.stderr and "Traceback" not in done.stderr
+        assert len(done.stderr.splitlines()) >= 2
