@@ -58,8 +58,10 @@ clippy:
 	@$(KMAKE) MO=/src/build/clippy CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
 	@$(CARGO) clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 
+# The ignored test compares the ID registers with the kernel's own list.
 core:
-	@$(CARGO) test $(CARGO_FLAGS) --no-fail-fast
+	@SYSREG_FILE=/kernel/src/arch/arm64/tools/sysreg; export SYSREG_FILE; \
+		$(CARGO) test $(CARGO_FLAGS) --no-fail-fast -- --include-ignored
 
 test:
 	@tools/check --no-lab

@@ -6,7 +6,7 @@
 
 initramfs_path() {
 	printf '%s/initramfs-%s.cpio\n' "$CACHE" "$({ basename "$KERNEL"
-		cd "$CLONE/tools/lab" && cat applets init lablib/baselayer.py \
+		cd "$CLONE/tools/lab" && cat applets lablib/baselayer.py \
 			lablib/kmodules.py lablib/cpio.py; } | digest)"
 }
 

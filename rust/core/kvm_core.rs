@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the Arm architecture and KVM's rules say, without the machine.
+//!
+//! Everything here is a pure function of its arguments: no `unsafe`, no allocation, no `kernel`
+//! crate. The same files are compiled into the kernel module and, as a Cargo package, into the
+//! tests that run on the build machine.
+//!
+//! From the bottom up: [`bits`] and [`mod@bit_struct`] are the vocabulary every register is
+//! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers; [`ipa`]
+//! and [`cpu`] hold the decisions that are made from them. A module uses those before it in this
+//! list, never one after it.
+
+// Kbuild says so itself on the command line.
+#![cfg_attr(not(MODULE), no_std)]
+#![forbid(unsafe_code)]
+
+pub mod bits;
+
+pub mod bit_struct;
+
+pub mod granule;
+
+pub mod sysreg;
+
+pub mod esr;
+
+pub mod far;
+
+pub mod pstate;
+
+pub mod idreg;
+
+pub mod ipa;
+
+pub mod cpu;
