@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether another CPU can run vCPUs that were set up for the boot CPU.
+//! Whether another CPU can run vCPUs that were set up for the probed CPU.
 //!
 //! Only what the hypervisor relies on is compared: which registers exist and have to be switched or
 //! trapped, what stage 2 and the GIC can do. Who made the core (MIDR_EL1) and which instructions it
@@ -33,12 +33,12 @@ use crate::{
     },
 };
 
-/// How a field of another CPU must compare to that of the boot CPU.
+/// How a field of another CPU must compare to that of the probed CPU.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Rule {
     /// It must be the same: registers that only one CPU has would be left unswitched or untrapped.
     Same,
-    /// It may be larger as a number: a capacity of which only the boot CPU's part is used.
+    /// It may be larger as a number: a capacity of which only the probed CPU's part is used.
     AtLeast,
 }
 
@@ -88,7 +88,7 @@ pub struct Mismatch {
     pub register: &'static str,
     /// The field's name, in lower case.
     pub field: &'static str,
-    /// The field on the boot CPU.
+    /// The field on the probed CPU.
     pub boot: u64,
     /// The field on the other CPU.
     pub other: u64,
@@ -104,7 +104,7 @@ impl fmt::Display for Mismatch {
         }
         write!(
             f,
-            " is {:#x} on the boot CPU and {:#x} on this one, where it must be {}",
+            " is {:#x} on the probed CPU and {:#x} on this one, where it must be {}",
             self.boot,
             self.other,
             match self.rule {
@@ -157,7 +157,7 @@ impl CpuFeatures {
             Same tds, Same seis;
     };
 
-    /// Compares `other`, any CPU of the machine, with `self`, the boot CPU, in what the hypervisor
+    /// Compares `other`, any CPU of the machine, with `self`, the probed CPU, in what the hypervisor
     /// relies on; see [`CpuFeatures::RELIED_ON`].
     ///
     /// # Errors

@@ -478,7 +478,7 @@ fn each_feature_has_its_field() {
     ];
     for (cpu, names) in cases {
         assert_eq!(cpu.features(Granule::K4).to_string(), names);
-        // A CPU that lacks a feature of the boot CPU must not run its vCPUs.
+        // A CPU that lacks a feature of the probed CPU must not run its vCPUs.
         assert_eq!(cpu.compatible(&base).is_err(), names != "-", "{names}");
     }
     // One step less than what counts.
@@ -527,7 +527,7 @@ fn mismatches_are_named() {
     };
     assert_eq!(
         boot.compatible(&other).unwrap_err().to_string(),
-        "ID_AA64MMFR1_EL1.VMIDBITS is 0x2 on the boot CPU and 0x0 on this one, where it must be \
+        "ID_AA64MMFR1_EL1.VMIDBITS is 0x2 on the probed CPU and 0x0 on this one, where it must be \
          no less"
     );
     // The other way round it is a capacity that is left unused.
@@ -547,7 +547,7 @@ fn mismatches_are_named() {
     assert_eq!(boot.compatible(&other), Err(mismatch));
     assert_eq!(
         mismatch.to_string(),
-        "ID_AA64PFR0_EL1.SVE is 0x1 on the boot CPU and 0x0 on this one, where it must be the same"
+        "ID_AA64PFR0_EL1.SVE is 0x1 on the probed CPU and 0x0 on this one, where it must be the same"
     );
     assert!(other.compatible(&boot).is_err());
 
@@ -578,7 +578,7 @@ fn different_cores_of_one_architecture_are_compatible() {
         ..boot
     };
     assert_eq!(boot.compatible(&other), Ok(()));
-    // A smaller line would be skipped over by the boot CPU's stride.
+    // A smaller line would be skipped over by the probed CPU's stride.
     assert_eq!(other.compatible(&boot).unwrap_err().field, "parange");
     let lines = CpuFeatures {
         ctr: other.ctr,
