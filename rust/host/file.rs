@@ -28,6 +28,7 @@ use kernel::{
     },
     fs::File,
     prelude::*,
+    seq_file::SeqFile,
     sync::{
         aref::ARef,
         Arc,
@@ -195,6 +196,9 @@ pub trait AnonFile: Send + Sync + 'static {
     ///
     /// The errno of the call.
     fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<u32>;
+
+    /// Adds lines about the object, `name:<tab>value`, to `/proc/PID/fdinfo/FD`.
+    fn show_fdinfo(this: ArcBorrow<'_, Self>, m: &SeqFile);
 }
 
 /// The operations of a file that owns an `Arc<T>`.
@@ -204,6 +208,8 @@ impl<T: AnonFile> AnonOperations<T> {
     const OPERATIONS: linux::file_operations = linux::file_operations {
         release: Some(Self::release),
         unlocked_ioctl: Some(Self::ioctl),
+        #[cfg(CONFIG_PROC_FS)]
+        show_fdinfo: Some(Self::show_fdinfo),
         ..FILE_OPERATIONS
     };
 
@@ -216,6 +222,19 @@ impl<T: AnonFile> AnonOperations<T> {
         let object = unsafe { Arc::<T>::borrow((*file).private_data) };
 
         ioctl_return(T::ioctl(object, cmd, arg))
+    }
+
+    /// # Safety
+    ///
+    /// To be called by procfs only, for a file of [`new_anon_file`].
+    #[cfg(CONFIG_PROC_FS)]
+    unsafe extern "C" fn show_fdinfo(m: *mut linux::seq_file, file: *mut linux::file) {
+        // SAFETY: As in `ioctl()`: procfs holds a reference on the file.
+        let object = unsafe { Arc::<T>::borrow((*file).private_data) };
+        // SAFETY: procfs passes a `seq_file` that is valid during the call.
+        let m = unsafe { SeqFile::from_raw(m) };
+
+        T::show_fdinfo(object, m);
     }
 
     /// # Safety

@@ -13,6 +13,8 @@ use kernel::{
     },
     mm::Mm,
     prelude::*,
+    seq_file::SeqFile,
+    seq_print,
     sync::{
         aref::ARef,
         Arc,
@@ -39,7 +41,7 @@ pub(crate) struct Vm {
     /// creator's memory alive.
     mm: ARef<Mm>,
     host: HostCapabilities,
-    _ipa: IpaBits,
+    ipa: IpaBits,
 }
 
 impl Vm {
@@ -53,7 +55,7 @@ impl Vm {
         Ok(Self {
             mm: mm.into(),
             host: *host,
-            _ipa: ipa,
+            ipa,
         })
     }
 
@@ -92,5 +94,9 @@ impl AnonFile for Vm {
             KVM_CHECK_EXTENSION => Ok(check_extension(&vm.host, arg)),
             _ => Err(EINVAL),
         }
+    }
+
+    fn show_fdinfo(vm: ArcBorrow<'_, Self>, m: &SeqFile) {
+        seq_print!(m, "kvm-ipa-bits:\t{}\n", vm.ipa.get());
     }
 }

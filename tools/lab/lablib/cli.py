@@ -37,7 +37,7 @@ hang.txt (the CPUs' registers) after a hang.
 --expect-reset NAME: the test may kexec into a second kernel, which must get
 lab.from=$LAB_NEXT on its command line (the test is then done) or
 lab.from=$LAB_INDEX (it is run again, with LAB_RESUMED=1). For that the command
-line has lab.from=0000, to be edited in place in /sys/firmware/fdt, and
+line has lab.from=none, to be edited in place in /sys/firmware/fdt, and
 retain_initrd keeps the initramfs at its address and in /sys/firmware/initrd.
 The --before steps run in the second kernel too.
 

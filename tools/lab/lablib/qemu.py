@@ -45,7 +45,7 @@ class Machine:
         if self.host == "module":
             words.append("kvm-arm.mode=none")
         if self.expect_reset:
-            words += ["retain_initrd", "lab.from=0000"]
+            words += ["retain_initrd", "lab.from=none"]
         return " ".join(words + self.append)
 
 

@@ -62,7 +62,7 @@ int main(int argc, char **argv)
 	dtb = slurp("/sys/firmware/fdt", &dtb_size);
 	snprintf(digits, sizeof(digits), "%04d", atoi(argv[2]));
 	for (i = 0; i + 13 < dtb_size; i++)
-		if (!memcmp(dtb + i, "lab.from=0000", 13))
+		if (!memcmp(dtb + i, "lab.from=none", 13))
 			memcpy(dtb + i + 9, digits, 4);
 	image = slurp(argv[1], &size);
 	memcpy(&memory, image + 16, 8);

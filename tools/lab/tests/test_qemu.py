@@ -30,7 +30,7 @@ def test_defaults() -> None:
     assert (after(words, "-cpu"), after(words, "-smp"), after(words, "-m")) == ("max", "2", "1G")
     append = after(words, "-append").split()
     assert {"panic=-1", "kvm-arm.mode=none", "console=ttyAMA0"} <= set(append)
-    assert "-no-reboot" in words and "lab.from=0000" not in append
+    assert "-no-reboot" in words and "lab.from=none" not in append
 
 
 def test_options(tmp_path: Path) -> None:
