@@ -26,7 +26,7 @@ SETUP := $(if $(CACHE),CACHE='$(CACHE)') $(if $(MIRROR),MIRROR='$(MIRROR)') tool
 ENTER := tools/setup/enter
 INSIDE := $(ENTER) make --no-print-directory -f tools/build.mk
 
-.PHONY: help run check test module lab install setup update clean distclean
+.PHONY: help run check test module lab install setup ready update clean distclean
 
 help:
 	@echo 'kvm-vhe: KVM for arm64 as a loadable kernel module in Rust'
@@ -49,28 +49,31 @@ help:
 	@echo 'Set-up keeps everything in CACHE=$${XDG_CACHE_HOME:-~/.cache}/kvm-vhe, some 6 GB.'
 	@echo 'Documentation/building.rst has the rest.'
 
-setup:
+ready:
 	@$(SETUP)
+
+setup: ready
+	@. build/setup.env; echo "set up: Linux $$RELEASE, everything in $$CACHE"
 
 update:
 	@$(SETUP) --update
 
-run: setup
+run: ready
 	@$(INSIDE) run
 
-check: setup
+check: ready
 	@mkdir -p build/check
 	@tools/setup/test >build/check/setup.tap; \
 	$(INSIDE) check
 
-test: setup
+test: ready
 	@$(INSIDE) test
 
-lab: setup
+lab: ready
 	@$(INSIDE) lab HOST='$(HOST)' CPUS='$(CPUS)' MEMORY='$(MEMORY)' CPU='$(CPU)'
 
 ifeq ($(KDIR),)
-module: setup
+module: ready
 	@$(INSIDE) module
 else
 module:
