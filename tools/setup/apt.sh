@@ -70,7 +70,13 @@ apt_prepare() {
 }
 
 apt_update() {
-	apt-get -q update -o APT::Update::Error-Mode=any
+	apt-get -q update -o APT::Update::Error-Mode=any &&
+		cp "$CACHE/apt/sources.list" "$CACHE/apt/sources.updated"
+}
+
+# Before a download: the lists must be those of the mirror that is named now.
+apt_lists() {
+	cmp -s "$CACHE/apt/sources.list" "$CACHE/apt/sources.updated" || apt_update
 }
 
 # apt_versions PACKAGE: the versions on offer, newest first.

@@ -14,9 +14,9 @@ initramfs_make() {
 	local file=$1
 
 	ROOT=$ROOT KERNEL=$KERNEL step "the lab's initramfs" "$CACHE/log/initramfs.log" \
-		"$HERE/enter" /src/tools/lab/mkinitramfs --busybox /kernel/busybox \
+		"the lab's initramfs could not be made (see above)." \
+		-- "$HERE/enter" /src/tools/lab/mkinitramfs --busybox /kernel/busybox \
 		--modules "/kernel/modules/lib/modules" \
-		--release "$(plan_value KERNEL_RELEASE)" --out "/cache/${file##*/}.tmp" ||
-		die "the lab's initramfs could not be made (see above)."
+		--release "$(plan_value KERNEL_RELEASE)" --out "/cache/${file##*/}.tmp"
 	mv "$file.tmp" "$file"
 }

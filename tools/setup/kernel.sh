@@ -26,6 +26,7 @@ kernel_path() {
 kernel_download() {
 	local dir=$1 release=$2 version=$3 series=$4
 
+	apt_lists
 	mkdir -p "$dir"
 	cd "$dir"
 	apt-get download -q "linux-source-$series=$version" "busybox-static:arm64" \
@@ -62,17 +63,16 @@ kernel_make() {
 		apt_prepare
 		step "Linux $release: image, modules, headers, source (about 270 MB)" \
 			"$CACHE/log/kernel-download.log" \
-			kernel_download "$tmp/debs" "$release" "$version" "$series" ||
-			die "the kernel's packages could not be downloaded (see above)." \
-			    "Run the same command again when the mirror can be reached;" \
-			    "if the mirror no longer has $version, look for a newer one: make update"
+			"the kernel's packages could not be downloaded (see above)." \
+			"Run the same command again when the mirror can be reached;" \
+			"if the mirror no longer has $version, look for a newer one: make update" \
+			-- kernel_download "$tmp/debs" "$release" "$version" "$series"
 		step "unpacking Linux $release" "$CACHE/log/kernel-unpack.log" \
-			kernel_unpack "$tmp" "$release" ||
-			die "the kernel's packages could not be unpacked (see above)."
+			"the kernel's packages could not be unpacked (see above)." \
+			-- kernel_unpack "$tmp" "$release"
 	fi
-	ROOT=$(root_path) KERNEL=$tmp step "the Rust side of Linux $release (about 3 min on 2 cores)" \
-		"$CACHE/log/kernel-build.log" \
-		"$HERE/enter" /src/tools/setup/kernel-build "$release" ||
-		die "the kernel's Rust side could not be built (see above, all of it in $CACHE/log/kernel-build.log)."
+	ROOT=$(root_path) KERNEL=$tmp step "the Rust side of Linux $release (about 2 min on 2 cores)" \
+		"$CACHE/log/kernel-build.log" "the kernel's Rust side could not be built (see above)." \
+		-- "$HERE/enter" /src/tools/setup/kernel-build "$release"
 	mv "$tmp" "$kernel"
 }

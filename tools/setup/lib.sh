@@ -16,12 +16,19 @@ die() {
 	exit 1
 }
 
-# step TITLE LOG COMMAND...: runs a command that takes a while.  Its output
-# goes to LOG; the last line of it is shown on a terminal while it runs, a sign
-# of life every half a minute elsewhere, and its end if it fails.
+# step TITLE LOG WHAT REMEDY... -- COMMAND...: runs a command that takes a while.
+# Its output goes to LOG; the last line of it is shown on a terminal while it
+# runs, a sign of life every half a minute elsewhere. If it fails, the end of its
+# output is shown, and set-up dies with WHAT and REMEDY. Not to be used in a
+# condition: a function would then run on after an error.
 step() {
-	local title=$1 log=$2 start=$SECONDS shown=0 last pid status=0
+	local title=$1 log=$2 start=$SECONDS shown=0 status=0 words=() last pid
 	shift 2
+	while [ "$1" != -- ]; do
+		words+=("$1")
+		shift
+	done
+	shift
 
 	say "$title ..."
 	"$@" >"$log" 2>&1 </dev/null &
@@ -36,11 +43,11 @@ step() {
 			say "  ... $shown s: $(tail -n 1 "$log" | cut -c1-60)"
 		fi
 	done
-	[ -t 2 ] && printf '\r\033[K' >&2
+	[ ! -t 2 ] || printf '\r\033[K' >&2
 	wait "$pid" || status=$?
 	if [ "$status" -ne 0 ]; then
 		tail -n 25 "$log" >&2
-		return "$status"
+		die "${words[@]}" "All of its output is in $log."
 	fi
 	say "$title: done in $((SECONDS - start)) s"
 }

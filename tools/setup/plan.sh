@@ -50,11 +50,12 @@ plan_make() {
 	local plan=$1 kernel tmp=$1.tmp packages
 
 	apt_prepare
-	step "package lists of $SUITE and $SUITE-backports" "$CACHE/log/update.log" apt_update ||
-		die "the Debian mirror cannot be reached, or does not have what is needed (see above)." \
-		    "Nothing is in the cache yet for this version of the project, so set-up needs the" \
-		    "network once: check the machine's apt sources and proxy, then run the same command again." \
-		    "If a signature was refused: apt-get install debian-archive-keyring (a newer one)."
+	step "package lists of $SUITE and $SUITE-backports" "$CACHE/log/update.log" \
+		"the Debian mirror cannot be reached, or does not have what is needed (see above)." \
+		"Nothing is in the cache yet for this version of the project, so set-up needs the" \
+		"network once: check the machine's apt sources and proxy, then run the same command again." \
+		"If a signature was refused: apt-get install debian-archive-keyring (a newer one)." \
+		-- apt_update
 
 	kernel=$(choose_kernel 2>"$CACHE/log/kernels.log") ||
 		die "no complete arm64 kernel of the series $(list "$HERE/kernel-series" | xargs) in $SUITE-backports." \

@@ -13,8 +13,17 @@ root_path() {
 }
 
 root_download() {
+	local deb
+
+	apt_lists
 	# shellcheck disable=SC2046
 	apt-get install -q -y --download-only $(root_packages)
+	for deb in $(plan_debs); do
+		if [ ! -e "$CACHE/apt/archives/$deb" ]; then
+			echo "the archive has moved on, it no longer offers $deb"
+			return 1
+		fi
+	done
 }
 
 root_unpack() {
@@ -49,13 +58,15 @@ root_make() {
 	local root=$1 tmp=$1.tmp
 
 	apt_prepare
-	step "packages of the build root (about 400 MB)" "$CACHE/log/download.log" root_download ||
-		die "the packages of the build root could not be downloaded (see above)." \
-		    "What has arrived is kept: run the same command again when the mirror can be reached;" \
-		    "if the mirror no longer has these versions, make a new plan first: make update"
+	step "packages of the build root (about 400 MB)" "$CACHE/log/download.log" \
+		"the packages of the build root could not be downloaded (see above)." \
+		"What has arrived is kept: run the same command again when the mirror can be reached;" \
+		"if the mirror no longer has these versions, make a new plan first: make update" \
+		-- root_download
 	rm -rf "$tmp"
-	step "unpacking the build root" "$CACHE/log/root.log" root_unpack "$tmp" ||
-		die "the build root could not be unpacked (see above)."
+	step "unpacking the build root" "$CACHE/log/root.log" \
+		"the build root could not be unpacked (see above)." \
+		-- root_unpack "$tmp"
 	mv "$tmp" "$root"
 	rm -f "$CACHE"/apt/archives/*.deb
 }
