@@ -118,7 +118,7 @@ impl<T: CpuCallbacks> CpuHotplug<T> {
     ///
     /// # Errors
     ///
-    /// That of the `online()` that failed, after `offline()` ran where `online()` had not.
+    /// That of the `online()` that failed, after `offline()` has run wherever it had succeeded.
     pub fn register(slot: HotplugSlot<T>, callbacks: Arc<T>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             _slot: slot,
