@@ -46,7 +46,7 @@ help:
 	@echo '  make clean        remove what was built here'
 	@echo '  make distclean    remove also the set-up, the folder CACHE'
 	@echo ''
-	@echo 'Set-up keeps everything in CACHE=$${XDG_CACHE_HOME:-~/.cache}/kvm-vhe, some 6 GB.'
+	@echo 'Set-up keeps everything in CACHE=$${XDG_CACHE_HOME:-~/.cache}/kvm-vhe, a bit over 4 GB.'
 	@echo 'Documentation/building.rst has the rest.'
 
 ready:

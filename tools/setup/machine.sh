@@ -4,7 +4,7 @@
 # Is this a machine that set-up can work on?  What is missing is named, with the
 # remedy, before anything is downloaded.
 
-# Megabytes that an empty cache grows to.
+# Megabytes that set-up needs while it works; a finished cache has some 4200.
 CACHE_SIZE=6000
 
 machine_check() {
