@@ -31,7 +31,8 @@ pub trait CpuCallbacks: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Any error keeps the CPU offline, or fails the registration.
+    /// Any error keeps the CPU offline, or fails the registration. `offline()` is not called then on
+    /// this CPU: `online()` leaves nothing behind where it fails.
     fn online(&self, cpu: &PinnedCpu) -> Result;
 
     /// Runs on a CPU that is going down, or that is up when the callbacks are unregistered. May
@@ -43,7 +44,7 @@ pub trait CpuCallbacks: Send + Sync + 'static {
 const STATE: bindings::cpuhp_state = bindings::cpuhp_state_CPUHP_AP_KVM_ONLINE;
 
 /// KVM's slot in CPU hotplug. Who holds it is the one user of the CPUs' virtualization extensions:
-/// C KVM, when it is active, holds the same slot.
+/// C KVM holds the same slot while it uses the CPUs, which by default is from boot on.
 pub struct HotplugSlot<T>(PhantomData<T>);
 
 impl<T: CpuCallbacks> HotplugSlot<T> {

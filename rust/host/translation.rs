@@ -13,6 +13,6 @@ use crate::{
 /// Arm ARM DDI 0487, "VTTBR_EL2" and "TLBI ALLE1".
 pub fn reset_guest_translation(_host: VheHost, _cpu: &PinnedCpu) {
     // SAFETY: The host runs at EL2 with VHE (`VheHost`), where it uses the EL2&0 regime and nothing
-    // of EL1&0; no guest is loaded on a CPU that is being taken into use or out of it.
+    // of EL1&0. Nothing in this crate loads a guest, so there is none to take the tables away from.
     unsafe { bindings::kvm_vhe_reset_guest_translation() }
 }

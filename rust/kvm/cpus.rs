@@ -9,11 +9,15 @@ use kernel::{
         Relaxed, //
     },
 };
+use kvm_core::cpu::HostCapabilities;
 use kvm_host::{
     hotplug::CpuCallbacks,
     machine::Machine,
     percpu::PerCpu,
-    pinned::PinnedCpu,
+    pinned::{
+        with_preemption_off,
+        PinnedCpu, //
+    },
     syscore::SyscoreCallbacks,
     translation::reset_guest_translation, //
 };
@@ -21,8 +25,7 @@ use kvm_host::{
 /// Takes CPUs into use as they come up and out of use as they go down, or the whole system does.
 pub(crate) struct Cpus {
     machine: Machine,
-    /// Whether a CPU is in use. Only that CPU looks at its flag, so no ordering is needed. It is
-    /// needed since a CPU may be told to go down twice: by the system's shutdown and by hotplug.
+    /// Whether a CPU is in use for VMs. Only that CPU looks at its flag, so no ordering is needed.
     in_use: PerCpu<AtomicFlag>,
 }
 
@@ -34,17 +37,26 @@ impl Cpus {
         })
     }
 
-    fn take(&self, cpu: &PinnedCpu) {
-        if !self.in_use.this(cpu).xchg(true, Relaxed) {
-            reset_guest_translation(self.machine.host, cpu);
-        }
+    /// What the hypervisor can do on these CPUs.
+    pub(crate) fn capabilities(&self) -> &HostCapabilities {
+        &self.machine.capabilities
     }
 
-    /// Leaves nothing of a VM in the CPU.
+    /// Whether the current CPU is in use. It is not once the system is on its way down.
+    pub(crate) fn current_in_use(&self) -> bool {
+        with_preemption_off(|cpu| self.in_use.this(cpu).load(Relaxed))
+    }
+
+    fn take(&self, cpu: &PinnedCpu) {
+        reset_guest_translation(self.machine.host, cpu);
+        self.in_use.this(cpu).store(true, Relaxed);
+    }
+
+    /// Leaves nothing of a VM in the CPU. A CPU may be told to go down twice, by the system's
+    /// shutdown and then by hotplug; it is done twice, since a task may have run in between.
     fn leave(&self, cpu: &PinnedCpu) {
-        if self.in_use.this(cpu).xchg(false, Relaxed) {
-            reset_guest_translation(self.machine.host, cpu);
-        }
+        self.in_use.this(cpu).store(false, Relaxed);
+        reset_guest_translation(self.machine.host, cpu);
     }
 }
 

@@ -64,14 +64,24 @@ impl kernel::InPlaceModule for KvmVhe {
                 ENODEV
             })?;
             let capabilities = machine.capabilities;
-            let cpus = Arc::new(Cpus::new(machine)?, GFP_KERNEL)?;
-            let slot = HotplugSlot::claim().inspect_err(|_| report_c_kvm())?;
+            let cpus = Cpus::new(machine)
+                .and_then(|cpus| Ok(Arc::new(cpus, GFP_KERNEL)?))
+                .inspect_err(|error| {
+                    pr_err!("not loaded: no memory for the CPUs: {:?}\n", error)
+                })?;
+            let slot = HotplugSlot::claim().inspect_err(|error| {
+                if *error == EBUSY {
+                    report_c_kvm();
+                } else {
+                    pr_err!("not loaded: no slot in CPU hotplug: {:?}\n", error);
+                }
+            })?;
 
             Ok(try_pin_init!(Self {
                 _hotplug <- CpuHotplug::register(slot, cpus.clone()),
-                _syscore <- Syscore::register(cpus),
+                _syscore <- Syscore::register(cpus.clone()),
                 // From here on there are files, so nothing may fail any more.
-                _device <- MiscDevice::register(System::new(capabilities)),
+                _device <- MiscDevice::register(System::new(cpus)),
                 _: {
                     pr_info!(
                         "{} on Linux {}: VHE, GICv3, {}\n",

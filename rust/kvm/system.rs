@@ -4,6 +4,7 @@
 
 use crate::{
     capability::check_extension,
+    cpus::Cpus,
     ioctl::{
         KVM_CHECK_EXTENSION,
         KVM_CREATE_VM,
@@ -14,9 +15,9 @@ use crate::{
 };
 use kernel::{
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
-use kvm_core::cpu::HostCapabilities;
 use kvm_host::{
     abi::KVM_API_VERSION,
     file::Device, //
@@ -37,12 +38,12 @@ pub(crate) fn report_c_kvm() {
 
 /// The device.
 pub(crate) struct System {
-    host: HostCapabilities,
+    cpus: Arc<Cpus>,
 }
 
 impl System {
-    pub(crate) fn new(host: HostCapabilities) -> Self {
-        Self { host }
+    pub(crate) fn new(cpus: Arc<Cpus>) -> Self {
+        Self { cpus }
     }
 }
 
@@ -63,8 +64,8 @@ impl Device for System {
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<u32> {
         match cmd {
             KVM_GET_API_VERSION if arg == 0 => Ok(KVM_API_VERSION),
-            KVM_CREATE_VM => Vm::create(&self.host, arg),
-            KVM_CHECK_EXTENSION => Ok(check_extension(&self.host, arg)),
+            KVM_CREATE_VM => Vm::create(&self.cpus, arg),
+            KVM_CHECK_EXTENSION => Ok(check_extension(self.cpus.capabilities(), arg)),
             KVM_GET_VCPU_MMAP_SIZE if arg == 0 => Ok(VCPU_MMAP_SIZE),
             _ => Err(EINVAL),
         }

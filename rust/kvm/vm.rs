@@ -4,6 +4,7 @@
 
 use crate::{
     capability::check_extension,
+    cpus::Cpus,
     ioctl::KVM_CHECK_EXTENSION, //
 };
 use kernel::{
@@ -21,12 +22,9 @@ use kernel::{
         ArcBorrow, //
     },
 };
-use kvm_core::{
-    cpu::HostCapabilities,
-    ipa::{
-        ipa_size,
-        IpaBits, //
-    },
+use kvm_core::ipa::{
+    ipa_size,
+    IpaBits, //
 };
 use kvm_host::file::{
     new_anon_file,
@@ -40,21 +38,25 @@ pub(crate) struct Vm {
     /// the descriptor. This is the `struct mm_struct`, not what it maps: a VM does not keep its
     /// creator's memory alive.
     mm: ARef<Mm>,
-    host: HostCapabilities,
+    cpus: Arc<Cpus>,
     ipa: IpaBits,
 }
 
 impl Vm {
     /// Creates a VM of a machine type, which is its IPA size. api.rst, "4.2 KVM_CREATE_VM".
-    fn new(host: &HostCapabilities, machine_type: usize) -> Result<Self> {
-        let ipa = ipa_size(machine_type as u64, host.ipa_limit).map_err(|_| EINVAL)?;
+    fn new(cpus: &Arc<Cpus>, machine_type: usize) -> Result<Self> {
+        let limit = cpus.capabilities().ipa_limit;
+        let ipa = ipa_size(machine_type as u64, limit).map_err(|_| EINVAL)?;
+        if !cpus.current_in_use() {
+            return Err(EBUSY);
+        }
         let task = current!();
         // An ioctl comes from user space, so there is one.
         let mm: &Mm = task.mm().ok_or(EINVAL)?;
 
         Ok(Self {
             mm: mm.into(),
-            host: *host,
+            cpus: cpus.clone(),
             ipa,
         })
     }
@@ -64,10 +66,10 @@ impl Vm {
     /// # Errors
     ///
     /// `EMFILE` and `ENFILE` if there are too many files, `EINVAL` if there is no such machine type,
-    /// `ENOMEM`.
-    pub(crate) fn create(host: &HostCapabilities, machine_type: usize) -> Result<u32> {
+    /// `EBUSY` if the system is going down, `ENOMEM`.
+    pub(crate) fn create(cpus: &Arc<Cpus>, machine_type: usize) -> Result<u32> {
         let fd = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
-        let vm = Arc::new(Self::new(host, machine_type)?, GFP_KERNEL_ACCOUNT)?;
+        let vm = Arc::new(Self::new(cpus, machine_type)?, GFP_KERNEL_ACCOUNT)?;
         let file = new_anon_file(vm)?;
         let number = fd.reserved_fd();
 
@@ -91,7 +93,7 @@ impl AnonFile for Vm {
             return Err(EIO);
         }
         match cmd {
-            KVM_CHECK_EXTENSION => Ok(check_extension(&vm.host, arg)),
+            KVM_CHECK_EXTENSION => Ok(check_extension(vm.cpus.capabilities(), arg)),
             _ => Err(EINVAL),
         }
     }
