@@ -10,19 +10,20 @@ SUITE=trixie
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # The archive that this machine downloads from: MIRROR if given, otherwise the
-# one its own sources name for its own release.
+# one that its own sources name for its own release. Others may name that release
+# as well; the archive of the distribution has updates for it.
 machine_mirror() {
-	local codename mirror
+	local codename archives mirror
 
 	if [ -n "${MIRROR:-}" ]; then
 		printf '%s\n' "${MIRROR%/}"
 		return
 	fi
 	codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
-	mirror=$(APT_CONFIG='' apt-get indextargets \
-		--format '$(IDENTIFIER) $(COMPONENT) $(RELEASE) $(REPO_URI)' 2>/dev/null |
-		awk -v release="$codename" \
-			'$1 == "Packages" && $2 == "main" && $3 == release { print $4; exit }')
+	archives=$(env -u APT_CONFIG apt-get update --print-uris 2>/dev/null |
+		sed -n "s|^'\(.*\)/dists/\($codename\(-updates\)\?\)/InRelease'.*|\2 \1|p")
+	mirror=$(sed -n "s/^$codename-updates //p; t; s/^$codename //p" <<<"$archives" | sort |
+		uniq -c | sort -k1,1nr -s | sed -n '1s/^ *[0-9]* //p')
 	[ -n "$mirror" ] ||
 		die "apt's sources name no archive for this machine's release (${codename:-unknown})." \
 		    "Set-up downloads from the same Debian mirror as the machine itself:" \

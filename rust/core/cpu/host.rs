@@ -67,7 +67,7 @@ impl fmt::Display for HostCapabilities {
 pub enum Refusal {
     /// The CPU has no EL2, or what runs below hides it.
     NoEl2,
-    /// The CPU lacks FEAT_VHE.
+    /// The CPU lacks FEAT_VHE, or the kernel was told to do without.
     NoVhe,
     /// The kernel does not run at EL2, although the CPU could.
     NotAtEl2 {
@@ -95,8 +95,9 @@ impl fmt::Display for Refusal {
                  (QEMU: -M virt,virtualization=on)",
             ),
             Self::NoVhe => f.write_str(
-                "the CPU has no VHE (ID_AA64MMFR1_EL1.VH is 0): an Armv8.1 or later CPU with \
-                 FEAT_VHE is needed",
+                "there is no VHE (ID_AA64MMFR1_EL1.VH is 0): an Armv8.1 or later CPU with FEAT_VHE \
+                 is needed, and a kernel booted without kvm-arm.mode=nvhe, \
+                 kvm-arm.mode=protected or id_aa64mmfr1.vh=0",
             ),
             Self::NotAtEl2 { current_el } => write!(
                 f,
