@@ -47,7 +47,7 @@ lab: module info selftests
 	@$(LAB) --host $(HOST) --cpus $(CPUS) --memory $(MEMORY) --cpu $(CPU) --shell \
 		--out build/lab/shell --file build/module/kvm_vhe.ko:/lib/kvm_vhe.ko \
 		--file build/kvm-info:/bin/kvm-info --file build/selftests:/selftests \
-		$(if $(filter module,$(HOST)),--before 'insmod /lib/kvm_vhe.ko') --before kvm-info
+		$(if $(filter module,$(HOST)),--before 'insmod /lib/kvm_vhe.ko')
 
 fmt:
 	@rustfmt --check --edition 2021 --config-path /kernel/src/.rustfmt.toml $(RUST_SOURCES)

@@ -13,7 +13,7 @@
 KERNEL_RECIPE=1
 
 # The packages whose version decides what the compiled Rust side is.
-KERNEL_TOOLS='^(rustc|libstd-rust-[0-9.]+|rust-src|bindgen|libclang1-[0-9]+|gcc-[0-9]+-aarch64-linux-gnu|binutils-aarch64-linux-gnu)_'
+KERNEL_TOOLS='^(rustc|libstd-rust-[0-9.]+|rust-src|bindgen|pahole|libclang1-[0-9]+|gcc-[0-9]+-aarch64-linux-gnu|binutils-aarch64-linux-gnu)_'
 
 kernel_path() {
 	local release

@@ -10,11 +10,12 @@ CACHE_SIZE=6000
 machine_check() {
 	local tool
 
-	for tool in apt-get apt-cache dpkg dpkg-deb tar awk unshare flock; do
+	for tool in apt-get apt-cache dpkg dpkg-deb tar awk unshare flock mount chroot xargs; do
 		command -v "$tool" >/dev/null ||
 			die "$tool is missing on this machine." \
 			    "Set-up runs on Debian 12 or newer, whose base system has it" \
-			    "(packages apt, dpkg, tar, mawk and util-linux)."
+			    "(packages apt, dpkg, tar, mawk, findutils, coreutils, util-linux and mount):" \
+			    "apt-get install the one it is in."
 	done
 	MACHINE_ARCH=$(dpkg --print-architecture)
 	case $MACHINE_ARCH in

@@ -57,6 +57,7 @@ plan_make() {
 		"If a signature was refused: apt-get install debian-archive-keyring (a newer one)." \
 		-- apt_update
 
+	say "choosing kernel and packages"
 	kernel=$(choose_kernel 2>"$CACHE/log/kernels.log") ||
 		die "no complete arm64 kernel of the series $(list "$HERE/kernel-series" | xargs) in $SUITE-backports." \
 		    "Needed in one version: linux-headers, linux-binary, linux-modules and linux-source. Found:" \

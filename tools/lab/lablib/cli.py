@@ -80,6 +80,9 @@ def parser() -> argparse.ArgumentParser:
     g.add_argument("--icount", metavar="shift=0,sleep=off", help="count instructions as time")
     g.add_argument("--disk", action="append", default=[], metavar="FILE[:ro|:snapshot]",
                    help="a virtio disk, /dev/vda and so on; repeatable")
+    g.add_argument("--uart", action="store_true",
+                   help="results over a second UART: slower, but it survives the suspension of "
+                        "devices, which the virtio port does not from Linux 7.3 on")
     g.add_argument("--qemu-arg", action="append", default=[], metavar="ARG",
                    help="one further argument of QEMU (--qemu-arg=-device); repeatable")
     g = p.add_argument_group("the run")
@@ -208,7 +211,7 @@ def _run(args: argparse.Namespace) -> int:
             kernel=args.kernel.resolve(), initrd=initrd, host=args.host, append=args.append,
             cpu=args.cpu, cpus=args.cpus, memory=args.memory, machine=args.machine,
             icount=args.icount, disks=args.disk, extra=args.qemu_arg,
-            expect_reset=bool(args.expect_reset))
+            expect_reset=bool(args.expect_reset), uart=args.uart)
         line = qemu.command(binary, machine, out / "console.log", out / "channel",
                             interactive=args.shell)
         write_initramfs(args.initramfs, plan, initrd)

@@ -34,6 +34,7 @@ class Machine:
     disks: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
     expect_reset: bool = False
+    uart: bool = False
 
     def words(self) -> str:
         """The kernel's command line."""
@@ -42,6 +43,10 @@ class Machine:
         # printk.time=1, ignore_loglevel: every message, and known as one of the kernel.
         words = ["console=ttyAMA0", "panic=-1", "oops=panic", "printk.devkmsg=on",
                  "printk.time=1", "ignore_loglevel"]
+        # Debian's two minutes would be longer than a run.
+        words.append("sysctl.kernel.hung_task_timeout_secs=20")
+        if self.uart:
+            words.append("lab.channel=ttyAMA1")
         if self.host == "module":
             words.append("kvm-arm.mode=none")
         if self.expect_reset:
@@ -86,10 +91,13 @@ def command(qemu: str, m: Machine, console: Path, channel: Path,
     else:
         line += ["-chardev", f"file,id=console,path={_comma(console)}",
                  "-serial", "chardev:console"]
-    # vectors=0: a plain interrupt line, so that the channel needs neither MSI nor ITS.
-    line += ["-device", "virtio-serial-pci,vectors=0",
-             "-chardev", f"file,id=lab,path={_comma(channel)}",
-             "-device", "virtserialport,chardev=lab,name=lab"]
+    line += ["-chardev", f"file,id=lab,path={_comma(channel)}"]
+    if m.uart:
+        line += ["-serial", "chardev:lab"]
+    else:
+        # vectors=0: a plain interrupt line, so that the channel needs neither MSI nor ITS.
+        line += ["-device", "virtio-serial-pci,vectors=0",
+                 "-device", "virtserialport,chardev=lab,name=lab"]
     if m.icount:
         line += ["-icount", m.icount]
     for number, text in enumerate(m.disks):
