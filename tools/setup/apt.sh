@@ -20,10 +20,9 @@ machine_mirror() {
 		return
 	fi
 	codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
-	archives=$(env -u APT_CONFIG apt-get update --print-uris 2>/dev/null |
-		sed -n "s|^'\(.*\)/dists/\($codename\(-updates\)\?\)/InRelease'.*|\2 \1|p")
-	mirror=$(sed -n "s/^$codename-updates //p; t; s/^$codename //p" <<<"$archives" | sort |
-		uniq -c | sort -k1,1nr -s | sed -n '1s/^ *[0-9]* //p')
+	archives=$(env -u APT_CONFIG apt-get update --print-uris 2>/dev/null | sed -nE \
+		"s#^'(.*)/dists/(${codename:-stable}|stable|oldstable|testing)(-updates)?/InRelease'.*#\\1#p")
+	mirror=$(sort <<<"$archives" | uniq -c | sort -k1,1nr -s | sed -n '1s/^ *[0-9]* //p')
 	[ -n "$mirror" ] ||
 		die "apt's sources name no archive for this machine's release (${codename:-unknown})." \
 		    "Set-up downloads from the same Debian mirror as the machine itself:" \
