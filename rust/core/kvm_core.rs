@@ -23,6 +23,9 @@ pub mod granule;
 
 pub mod sysreg;
 
+#[macro_use]
+pub mod register;
+
 pub mod esr;
 
 pub mod far;
