@@ -5,8 +5,10 @@
 #include <linux/anon_inodes.h>
 #include <linux/fs.h>
 #include <linux/kvm.h>
+#include <linux/preempt.h>
 #include <linux/syscore_ops.h>
 #include <generated/utsrelease.h>
 
 #include <kvm_vhe.h>
+#include <kvm_vhe_switch.h>
 #include "shim.h"

@@ -15,6 +15,7 @@
 const __LOG_PREFIX: &[u8] = b"kvm_vhe\0";
 
 mod bindings;
+mod el2;
 mod sysreg;
 
 pub mod abi;
@@ -27,3 +28,12 @@ pub mod percpu;
 pub mod syscore;
 
 pub mod translation;
+
+pub mod debug_regs;
+pub mod irqs;
+mod registers;
+mod switch;
+
+pub mod vcpu;
+
+pub mod load;

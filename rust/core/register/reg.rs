@@ -70,13 +70,19 @@ macro_rules! class {
         class!($enc $gate; deferred at $at when $gate)
     };
     (($op0:literal, $($enc:literal),*) $gate:ident; deferred el12 when $when:ident) => {
-        Class::Deferred { cpu: encoding!(el12 $op0, $($enc),*), when: Feature::$when }
+        class!(@deferred encoding!(el12 $op0, $($enc),*), $when, false)
     };
     ($enc:tt $gate:ident; deferred own when $when:ident) => {
-        Class::Deferred { cpu: encoding!($enc), when: Feature::$when }
+        class!(@deferred encoding!($enc), $when, false)
+    };
+    ($enc:tt $gate:ident; deferred shared when $when:ident) => {
+        class!(@deferred encoding!($enc), $when, true)
     };
     ($enc:tt $gate:ident; deferred at $at:tt when $when:ident) => {
-        Class::Deferred { cpu: encoding!($at), when: Feature::$when }
+        class!(@deferred encoding!($at), $when, false)
+    };
+    (@deferred $cpu:expr, $when:ident, $shared:literal) => {
+        Class::Deferred { cpu: $cpu, when: Feature::$when, shared: $shared }
     };
     ($enc:tt $gate:ident; immediate $reason:literal) => {
         Class::Immediate { reason: $reason }
@@ -284,7 +290,9 @@ const FIRST: [u16; ROW_COUNT] = {
 const COUNT: usize = (FIRST[ROW_COUNT - 1] + ROWS_CONST[ROW_COUNT - 1].count) as usize;
 
 /// The row of each register.
-static ROW_OF: [u8; COUNT] = {
+static ROW_OF: [u8; COUNT] = ROW_OF_CONST;
+
+const ROW_OF_CONST: [u8; COUNT] = {
     let mut rows = [0; COUNT];
     let mut row = 0;
     while row < ROW_COUNT {
@@ -357,6 +365,11 @@ impl Reg {
             .binary_search_by_key(&encoding.into_raw(), |entry| entry.0)
             .ok()?;
         BY_ENCODING.get(at).map(|entry| Self(entry.1))
+    }
+
+    /// Returns the class, as a constant for those who generate code from the table.
+    pub const fn class(self) -> Class {
+        ROWS_CONST[ROW_OF_CONST[self.index()] as usize].class
     }
 
     /// Returns the row.

@@ -16,6 +16,8 @@ pub enum Class {
         cpu: SysReg,
         /// The VM's feature without which it stays in memory.
         when: Feature,
+        /// Whether the host's user space uses it, too, so that put gives it back.
+        shared: bool,
     },
     /// In memory whenever the host runs; the world switch moves it.
     Immediate {

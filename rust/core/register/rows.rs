@@ -15,7 +15,9 @@
 //!   - `deferred el12`: in the CPU between load and put; a VHE host reaches it by its `_EL12` or
 //!     `_EL02` name (Op1 is 5).
 //!   - `deferred own`: as above, by its own name, which means the guest's register at EL2, too.
-//!   - `deferred at (encoding)`: as above, by the name of another register.
+//!   - `deferred shared`: as above, and the host uses the register, too, for its user space: put
+//!     gives it the host's value back.
+//!   - `deferred at (encoding)`: as `own`, by the name of another register.
 //!   - each may end in `when FEATURE`: it is in the CPU only if the VM has that feature; otherwise,
 //!     while the VM still shows the register, it stays in memory.
 //!   - `immediate "reason"`: memory is the truth, the world switch moves it on every entry and exit.
@@ -171,10 +173,10 @@ macro_rules! with_registers {
                 class(deferred el12) gate(SCTLR2) reset(0) trap(vm_control) user(rw) fgt(none);
             /// Random Allocation Tag Seed Register.
             RGSR_EL1 = (3, 0, 1, 0, 5)
-                class(deferred own) gate(MTE) reset(unknown) trap(undef) user(none) fgt(none);
+                class(deferred shared) gate(MTE) reset(unknown) trap(undef) user(none) fgt(none);
             /// Tag Control Register.
             GCR_EL1 = (3, 0, 1, 0, 6)
-                class(deferred own) gate(MTE) reset(unknown) trap(undef) user(none) fgt(none);
+                class(deferred shared) gate(MTE) reset(unknown) trap(undef) user(none) fgt(none);
             /// SVE Control Register.
             ZCR_EL1 = (3, 0, 1, 2, 0)
                 class(deferred el12) gate(SVE) reset(0) trap(undef) user(rw) fgt(none);
@@ -202,35 +204,35 @@ macro_rules! with_registers {
                 gate(PAUTH_ADDRESS) reset(unknown) trap(undef) user(rw) fgt(HFG 7);
             /// Pointer Authentication Key B for Instructions, bits 63 to 0.
             APIBKeyLo_EL1 = (3, 0, 2, 1, 2)
-                class(deferred own) gate(PAUTH_ADDRESS) reset(unknown) trap(undef) user(rw)
+                class(deferred shared) gate(PAUTH_ADDRESS) reset(unknown) trap(undef) user(rw)
                 fgt(HFG 8);
             /// Pointer Authentication Key B for Instructions, bits 127 to 64.
             APIBKeyHi_EL1 = (3, 0, 2, 1, 3)
-                class(deferred own) gate(PAUTH_ADDRESS) reset(unknown) trap(undef) user(rw)
+                class(deferred shared) gate(PAUTH_ADDRESS) reset(unknown) trap(undef) user(rw)
                 fgt(HFG 8);
             /// Pointer Authentication Key A for Data, bits 63 to 0.
             APDAKeyLo_EL1 = (3, 0, 2, 2, 0)
-                class(deferred own) gate(PAUTH_ADDRESS) reset(unknown) trap(undef) user(rw)
+                class(deferred shared) gate(PAUTH_ADDRESS) reset(unknown) trap(undef) user(rw)
                 fgt(HFG 4);
             /// Pointer Authentication Key A for Data, bits 127 to 64.
             APDAKeyHi_EL1 = (3, 0, 2, 2, 1)
-                class(deferred own) gate(PAUTH_ADDRESS) reset(unknown) trap(undef) user(rw)
+                class(deferred shared) gate(PAUTH_ADDRESS) reset(unknown) trap(undef) user(rw)
                 fgt(HFG 4);
             /// Pointer Authentication Key B for Data, bits 63 to 0.
             APDBKeyLo_EL1 = (3, 0, 2, 2, 2)
-                class(deferred own) gate(PAUTH_ADDRESS) reset(unknown) trap(undef) user(rw)
+                class(deferred shared) gate(PAUTH_ADDRESS) reset(unknown) trap(undef) user(rw)
                 fgt(HFG 5);
             /// Pointer Authentication Key B for Data, bits 127 to 64.
             APDBKeyHi_EL1 = (3, 0, 2, 2, 3)
-                class(deferred own) gate(PAUTH_ADDRESS) reset(unknown) trap(undef) user(rw)
+                class(deferred shared) gate(PAUTH_ADDRESS) reset(unknown) trap(undef) user(rw)
                 fgt(HFG 5);
             /// Pointer Authentication Generic Key, bits 63 to 0.
             APGAKeyLo_EL1 = (3, 0, 2, 3, 0)
-                class(deferred own) gate(PAUTH_GENERIC) reset(unknown) trap(undef) user(rw)
+                class(deferred shared) gate(PAUTH_GENERIC) reset(unknown) trap(undef) user(rw)
                 fgt(HFG 6);
             /// Pointer Authentication Generic Key, bits 127 to 64.
             APGAKeyHi_EL1 = (3, 0, 2, 3, 1)
-                class(deferred own) gate(PAUTH_GENERIC) reset(unknown) trap(undef) user(rw)
+                class(deferred shared) gate(PAUTH_GENERIC) reset(unknown) trap(undef) user(rw)
                 fgt(HFG 6);
             /// Saved Program Status Register.
             SPSR_EL1 = (3, 0, 4, 0, 0)
@@ -292,7 +294,7 @@ macro_rules! with_registers {
                 class(deferred el12) gate(MTE) reset(unknown) trap(undef) user(none) fgt(none);
             /// Tag Fault Status Register, EL0.
             TFSRE0_EL1 = (3, 0, 5, 6, 1)
-                class(deferred own) gate(MTE) reset(unknown) trap(undef) user(none) fgt(none);
+                class(deferred shared) gate(MTE) reset(unknown) trap(undef) user(none) fgt(none);
             /// Fault Address Register.
             FAR_EL1 = (3, 0, 6, 0, 0)
                 class(deferred el12) gate(ALWAYS) reset(unknown) trap(vm_control) user(rw)
@@ -341,7 +343,7 @@ macro_rules! with_registers {
                 class(deferred own) gate(ALWAYS) reset(unknown) trap(storage) user(rw) fgt(HFG 33);
             /// Accelerator Data.
             ACCDATA_EL1 = (3, 0, 13, 0, 5)
-                class(deferred own) gate(LS64_ACCDATA) reset(unknown) trap(undef) user(rw)
+                class(deferred shared) gate(LS64_ACCDATA) reset(unknown) trap(undef) user(rw)
                 fgt(HFG n 50);
             /// Software Context Number of EL1.
             SCXTNUM_EL1 = (3, 0, 13, 0, 7)
@@ -354,23 +356,23 @@ macro_rules! with_registers {
 
             /// Floating-point Mode Register.
             FPMR = (3, 3, 4, 4, 2)
-                class(deferred own) gate(FPMR) reset(0) trap(undef) user(rw) fgt(none);
+                class(deferred shared) gate(FPMR) reset(0) trap(undef) user(rw) fgt(none);
             /// Permission Overlay Register 0.
             POR_EL0 = (3, 3, 10, 2, 4)
                 class(immediate "the host's own accesses to user memory go by it")
                 gate(S1POE) reset(unknown) trap(vm_control) user(rw) fgt(HFG n 59);
             /// Software Thread ID Register of EL0.
             TPIDR_EL0 = (3, 3, 13, 0, 2)
-                class(deferred own) gate(ALWAYS) reset(unknown) trap(storage) user(rw) fgt(HFG 35);
+                class(deferred shared) gate(ALWAYS) reset(unknown) trap(storage) user(rw) fgt(HFG 35);
             /// Read-Only Software Thread ID Register of EL0.
             TPIDRRO_EL0 = (3, 3, 13, 0, 3)
-                class(deferred own) gate(ALWAYS) reset(unknown) trap(storage) user(rw) fgt(HFG 34);
+                class(deferred shared) gate(ALWAYS) reset(unknown) trap(storage) user(rw) fgt(HFG 34);
             /// Software Thread ID Register 2 of EL0.
             TPIDR2_EL0 = (3, 3, 13, 0, 5)
-                class(deferred own) gate(SME) reset(0) trap(undef) user(rw) fgt(HFG n 55);
+                class(deferred shared) gate(SME) reset(0) trap(undef) user(rw) fgt(HFG n 55);
             /// Software Context Number of EL0.
             SCXTNUM_EL0 = (3, 3, 13, 0, 7)
-                class(deferred own) gate(SCXTNUM) reset(unknown) trap(undef) user(rw) fgt(HFG 31);
+                class(deferred shared) gate(SCXTNUM) reset(unknown) trap(undef) user(rw) fgt(HFG 31);
 
             // Time. The counters themselves have no memory: they are the host's less an offset.
 

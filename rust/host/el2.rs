@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The system registers that the host writes for a guest, which no guest has.
+//!
+//! Source of the encodings: Arm ARM DDI 0487, the page of each register.
+
+use kvm_core::sysreg::SysReg;
+
+/// Monitor Debug System Control Register.
+pub(crate) const MDSCR_EL1: SysReg = SysReg::of::<2, 0, 0, 2, 2>();
+/// Virtualization Processor ID Register.
+pub(crate) const VPIDR_EL2: SysReg = SysReg::of::<3, 4, 0, 0, 0>();
+/// Virtualization Multiprocessor ID Register.
+pub(crate) const VMPIDR_EL2: SysReg = SysReg::of::<3, 4, 0, 0, 5>();
+/// Monitor Debug Configuration Register.
+pub(crate) const MDCR_EL2: SysReg = SysReg::of::<3, 4, 1, 1, 1>();
+/// Hypervisor Fine-Grained Read Trap Register.
+pub(crate) const HFGRTR_EL2: SysReg = SysReg::of::<3, 4, 1, 1, 4>();
+/// Hypervisor Fine-Grained Write Trap Register.
+pub(crate) const HFGWTR_EL2: SysReg = SysReg::of::<3, 4, 1, 1, 5>();
+/// Hypervisor Fine-Grained Instruction Trap Register.
+pub(crate) const HFGITR_EL2: SysReg = SysReg::of::<3, 4, 1, 1, 6>();
+/// Extended Hypervisor Configuration Register.
+pub(crate) const HCRX_EL2: SysReg = SysReg::of::<3, 4, 1, 2, 2>();
+/// Hypervisor Debug Fine-Grained Read Trap Register 2.
+pub(crate) const HDFGRTR2_EL2: SysReg = SysReg::of::<3, 4, 3, 1, 0>();
+/// Hypervisor Debug Fine-Grained Write Trap Register 2.
+pub(crate) const HDFGWTR2_EL2: SysReg = SysReg::of::<3, 4, 3, 1, 1>();
+/// Hypervisor Fine-Grained Read Trap Register 2.
+pub(crate) const HFGRTR2_EL2: SysReg = SysReg::of::<3, 4, 3, 1, 2>();
+/// Hypervisor Fine-Grained Write Trap Register 2.
+pub(crate) const HFGWTR2_EL2: SysReg = SysReg::of::<3, 4, 3, 1, 3>();
+/// Hypervisor Debug Fine-Grained Read Trap Register.
+pub(crate) const HDFGRTR_EL2: SysReg = SysReg::of::<3, 4, 3, 1, 4>();
+/// Hypervisor Debug Fine-Grained Write Trap Register.
+pub(crate) const HDFGWTR_EL2: SysReg = SysReg::of::<3, 4, 3, 1, 5>();
+/// Hypervisor Fine-Grained Instruction Trap Register 2.
+pub(crate) const HFGITR2_EL2: SysReg = SysReg::of::<3, 4, 3, 1, 7>();
+/// Virtual SError Exception Syndrome Register.
+pub(crate) const VSESR_EL2: SysReg = SysReg::of::<3, 4, 5, 2, 3>();
+/// Permission Overlay Register 0.
+pub(crate) const POR_EL0: SysReg = SysReg::of::<3, 3, 10, 2, 4>();
+/// Vector Base Address Register, EL2, by its own name.
+pub(crate) const VBAR_EL2: SysReg = SysReg::of::<3, 4, 12, 0, 0>();
+/// Interrupt Controller Hyp Control Register.
+pub(crate) const ICH_HCR_EL2: SysReg = SysReg::of::<3, 4, 12, 11, 0>();
+/// Counter-timer Virtual Offset register.
+pub(crate) const CNTVOFF_EL2: SysReg = SysReg::of::<3, 4, 14, 0, 3>();
+/// Counter-timer Hypervisor Control register.
+pub(crate) const CNTHCTL_EL2: SysReg = SysReg::of::<3, 4, 14, 1, 0>();
+/// The guest's CNTP_CTL_EL0.
+pub(crate) const CNTP_CTL_EL02: SysReg = SysReg::of::<3, 5, 14, 2, 1>();
+/// The guest's CNTV_CTL_EL0.
+pub(crate) const CNTV_CTL_EL02: SysReg = SysReg::of::<3, 5, 14, 3, 1>();
+
+/// CNTHCTL_EL2.EL1PCEN and EL1PCTEN in the layout for E2H: EL1 and EL0 may use the physical timer
+/// and the physical counter.
+pub(crate) const CNTHCTL_EL1PCEN_EL1PCTEN: u64 = 1 << 11 | 1 << 10;
+
+/// ICC_SRE_EL2.Enable: EL1 may access ICC_SRE_EL1.
+pub(crate) const ICC_SRE_ENABLE: u64 = 1 << 3;

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A vCPU's system registers, in the CPU or in memory.
+//!
+//! Generated from the register table: the accessors for a register that is known at compile time,
+//! which fold to one test of [`Registers::loaded`] and one MRS, MSR, load or store; two dispatches
+//! for one that is known at run time only; and load and put.
+
+use crate::sysreg::{
+    mrs,
+    msr, //
+};
+use core::cell::Cell;
+use kvm_core::{
+    register::{
+        Class,
+        Feature,
+        FeatureSet,
+        Reg,
+        RegFile, //
+    },
+    sysreg::SysReg,
+    with_registers, //
+};
+
+/// The registers of one vCPU.
+///
+/// # Invariants
+///
+/// `loaded` is empty, or: the current thread is bound to this CPU but for the preempt notifier, which
+/// empties and refills it; the CPU has the registers of these features; and they are this vCPU's.
+#[repr(C)]
+pub(crate) struct Registers {
+    /// What is in memory. The first field: the world switch's assembly knows where it is.
+    file: RegFile,
+    /// The host's values of the registers that it shares.
+    host: RegFile,
+    /// `sysregs_loaded_on_cpu`: the features whose deferred registers are in the CPU.
+    loaded: Cell<FeatureSet>,
+}
+
+/// Where a deferred register is in the CPU, or [`None`] for one that is never there.
+const fn place(reg: Reg) -> Option<(SysReg, Feature, bool)> {
+    match reg.class() {
+        Class::Deferred { cpu, when, shared } => Some((cpu, when, shared)),
+        _ => None,
+    }
+}
+
+/// The encoding of a deferred register; of another, one that nothing is generated with.
+const fn encoding(reg: Reg) -> SysReg {
+    match place(reg) {
+        Some((cpu, _, _)) => cpu,
+        None => SysReg::MIDR_EL1,
+    }
+}
+
+/// Whether put has to give the host's value back.
+const fn is_shared(reg: Reg) -> bool {
+    matches!(place(reg), Some((_, _, true)))
+}
+
+/// The accesses to one register in the CPU.
+#[derive(Clone, Copy)]
+struct Access {
+    when: Feature,
+    read: fn() -> u64,
+    write: fn(u64),
+}
+
+/// Runs `$body` for a row that is one register, with `$reg` as its constant.
+macro_rules! if_single {
+    ($name:ident => $body:block) => {
+        $body
+    };
+    ($name:ident $count:literal => $body:block) => {};
+}
+
+macro_rules! accessors {
+    ($(
+        $(#[$meta:meta])*
+        $name:ident $([$count:literal, $step:ident])? = $enc:tt
+            class($($class:tt)*) gate($gate:ident) reset($reset:tt) trap($trap:ident)
+            user($user:ident) fgt($($fgt:tt)*);
+    )*) => {
+        impl Registers {
+            /// Reads a register that is a constant.
+            #[inline(always)]
+            pub(crate) fn read(&self, reg: Reg) -> u64 {
+                $(if_single!($name $($count)? => {
+                    if let Some((_, when, _)) = const { place(Reg::$name) } {
+                        if reg == Reg::$name && self.loaded.get().contains(when) {
+                            // SAFETY: By the type's invariants the CPU has the register.
+                            return unsafe { mrs!(encoding(Reg::$name)) };
+                        }
+                    }
+                });)*
+                self.file.get(reg)
+            }
+
+            /// Writes a register that is a constant.
+            #[inline(always)]
+            pub(crate) fn write(&self, reg: Reg, value: u64) {
+                $(if_single!($name $($count)? => {
+                    if let Some((_, when, _)) = const { place(Reg::$name) } {
+                        if reg == Reg::$name && self.loaded.get().contains(when) {
+                            // SAFETY: By the type's invariants the CPU has the register, and its
+                            // value is the guest's, which the host does without.
+                            unsafe { msr!(encoding(Reg::$name), value) };
+                            return;
+                        }
+                    }
+                });)*
+                self.file.set(reg, value);
+            }
+
+            /// Moves the registers of `features` from memory into the CPU.
+            ///
+            /// # Safety
+            ///
+            /// The CPU has them all, the caller is bound to it, and no vCPU's are there.
+            pub(crate) unsafe fn load(&self, features: FeatureSet) {
+                $(if_single!($name $($count)? => {
+                    if let Some((_, when, _)) = const { place(Reg::$name) } {
+                        if features.contains(when) {
+                            if const { is_shared(Reg::$name) } {
+                                // SAFETY: By this function's contract.
+                                self.host.set(Reg::$name, unsafe { mrs!(encoding(Reg::$name)) });
+                            }
+                            // SAFETY: As above.
+                            unsafe { msr!(encoding(Reg::$name), self.file.get(Reg::$name)) };
+                        }
+                    }
+                });)*
+                // INVARIANT: Just loaded, and the caller stays on this CPU.
+                self.loaded.set(features);
+            }
+
+            /// Moves the registers that are in the CPU back to memory.
+            pub(crate) fn put(&self) {
+                let features = self.loaded.replace(FeatureSet::EMPTY);
+
+                $(if_single!($name $($count)? => {
+                    if let Some((_, when, _)) = const { place(Reg::$name) } {
+                        if features.contains(when) {
+                            // SAFETY: By the type's invariants the CPU has the register.
+                            self.file.set(Reg::$name, unsafe { mrs!(encoding(Reg::$name)) });
+                            if const { is_shared(Reg::$name) } {
+                                // SAFETY: As above, and the value is the host's own.
+                                unsafe { msr!(encoding(Reg::$name), self.host.get(Reg::$name)) };
+                            }
+                        }
+                    }
+                });)*
+            }
+        }
+
+        /// The accesses by register.
+        static ACCESSES: [Option<Access>; Reg::COUNT] = {
+            let mut accesses = [None; Reg::COUNT];
+            $(if_single!($name $($count)? => {
+                if let Some((_, when, _)) = place(Reg::$name) {
+                    accesses[Reg::$name.index()] = Some(Access {
+                        when,
+                        read: || {
+                            // SAFETY: Called from `read_by_table()` only, which checks as `read()`.
+                            unsafe { mrs!(encoding(Reg::$name)) }
+                        },
+                        write: |value| {
+                            // SAFETY: Called from `write_by_table()` only, which checks as `write()`.
+                            unsafe { msr!(encoding(Reg::$name), value) }
+                        },
+                    });
+                }
+            });)*
+            accesses
+        };
+    };
+}
+
+with_registers!(accessors);
+
+impl Registers {
+    /// Returns registers that are all zero, in memory.
+    pub(crate) const fn new() -> Self {
+        // INVARIANT: Nothing is loaded.
+        Self {
+            file: RegFile::new(),
+            host: RegFile::new(),
+            loaded: Cell::new(FeatureSet::EMPTY),
+        }
+    }
+
+    /// The registers in memory.
+    pub(crate) fn file(&self) -> &RegFile {
+        &self.file
+    }
+
+    /// The features whose deferred registers are in the CPU; none if the vCPU is not loaded.
+    #[inline(always)]
+    pub(crate) fn loaded(&self) -> FeatureSet {
+        self.loaded.get()
+    }
+
+    /// Reads a register by the generated match.
+    #[inline(never)]
+    pub(crate) fn read_by_match(&self, reg: Reg) -> u64 {
+        self.read(reg)
+    }
+
+    /// Writes a register by the generated match.
+    #[inline(never)]
+    pub(crate) fn write_by_match(&self, reg: Reg, value: u64) {
+        self.write(reg, value);
+    }
+
+    /// Reads a register by the generated table of functions.
+    #[inline(never)]
+    pub(crate) fn read_by_table(&self, reg: Reg) -> u64 {
+        match &ACCESSES[reg.index()] {
+            Some(access) if self.loaded.get().contains(access.when) => (access.read)(),
+            _ => self.file.get(reg),
+        }
+    }
+
+    /// Writes a register by the generated table of functions.
+    #[inline(never)]
+    pub(crate) fn write_by_table(&self, reg: Reg, value: u64) {
+        match &ACCESSES[reg.index()] {
+            Some(access) if self.loaded.get().contains(access.when) => (access.write)(value),
+            _ => self.file.set(reg, value),
+        }
+    }
+}

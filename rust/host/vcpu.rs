@@ -1,0 +1,580 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A vCPU's side of the CPU: its registers, loading them, running the guest.
+
+use crate::{
+    bindings,
+    debug_regs::{
+        DebugRegs,
+        DebugResources,
+        DEBUG_REGS, //
+    },
+    el2::*,
+    machine::VheHost,
+    pinned::PinnedCpu,
+    registers::Registers,
+    switch::SwitchContext,
+    sysreg::{
+        isb,
+        mrs,
+        msr, //
+    },
+};
+use core::cell::{
+    Cell,
+    RefCell, //
+};
+use kvm_core::{
+    bits::Bits,
+    pstate::GuestPstate,
+    register::{
+        Feature,
+        FeatureSet,
+        Reg,
+        RegFile,
+        RegRange, //
+    },
+    sysreg::SysReg,
+};
+
+/// MDSCR_EL1.SS, KDE and MDE: what makes debug exceptions possible.
+const MDSCR_ACTIVE: u64 = 1 | 1 << 13 | 1 << 15;
+
+/// HCR_EL2.VSE: a virtual SError is pending.
+const HCR_VSE: u64 = 1 << 8;
+
+/// HCR_EL2.TVM: writes of the controls of stage 1 trap.
+const HCR_TVM: u64 = 1 << 26;
+
+/// The bits of HCR_EL2 that change while the vCPU runs.
+const HCR_DYNAMIC: u64 = HCR_VSE | HCR_TVM;
+
+/// MDCR_EL2.HPMN: how the event counters are divided, which is the host's business.
+const MDCR_HPMN: u64 = 0x1f;
+
+/// What is set at load, beside the registers: the controls of the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Controls {
+    /// The features whose deferred registers are loaded.
+    pub features: FeatureSet,
+    /// HCR_EL2, less what changes while the vCPU runs.
+    pub hcr: u64,
+    /// HCRX_EL2; zero where the CPU has none.
+    pub hcrx: u64,
+    /// MDCR_EL2, less HPMN.
+    pub mdcr: u64,
+    /// CPTR_EL2, with the layout for E2H.
+    pub cptr: u64,
+    /// HFGRTR_EL2 and HFGWTR_EL2.
+    pub hfg: u64,
+    /// HFGITR_EL2.
+    pub hfgitr: u64,
+    /// HDFGRTR_EL2 and HDFGWTR_EL2.
+    pub hdfg: u64,
+    /// HFGITR2_EL2.
+    pub hfgitr2: u64,
+    /// CNTVOFF_EL2.
+    pub cntvoff: u64,
+    /// VPIDR_EL2: the guest's MIDR_EL1.
+    pub vpidr: u64,
+    /// ICH_HCR_EL2: what of the GIC's CPU interface traps.
+    pub ich_hcr: u64,
+}
+
+/// Which registers of controls the CPUs have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ControlRegisters {
+    /// FEAT_FGT.
+    pub fgt: bool,
+    /// FEAT_FGT2.
+    pub fgt2: bool,
+    /// FEAT_HCX.
+    pub hcx: bool,
+    /// FEAT_RAS: VSESR_EL2.
+    pub ras: bool,
+}
+
+/// The stage 2 translation of a vCPU, as load puts it into the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage2Regs {
+    /// VTTBR_EL2: the tables and the VMID.
+    pub vttbr: u64,
+    /// VTCR_EL2.
+    pub vtcr: u64,
+}
+
+/// Why the guest was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitCode {
+    /// A synchronous exception: ESR_EL2 says which.
+    Sync,
+    /// An interrupt for the host, IRQ or FIQ.
+    Interrupt,
+    /// An SError.
+    SError,
+    /// PSTATE is none that this CPU can be in.
+    Illegal,
+}
+
+/// An exit from the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Why.
+    pub code: ExitCode,
+    /// The syndrome of an SError that became pending on the way out.
+    pub pending_serror: Option<u64>,
+}
+
+/// The vectors that lead out of the guest, by what they do against speculation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vectors {
+    address: u64,
+    bhb_loops: u64,
+}
+
+impl Vectors {
+    /// Returns those for a CPU that is hardened as `against` says.
+    pub fn new(against: ExitHardening) -> Self {
+        let (index, bhb_loops) = match against {
+            ExitHardening::None => (bindings::KVM_VHE_VECTORS_PLAIN, 0),
+            ExitHardening::Loop(count) => (bindings::KVM_VHE_VECTORS_LOOP, u64::from(count)),
+            ExitHardening::ClearBhb => (bindings::KVM_VHE_VECTORS_CLRBHB, 0),
+            ExitHardening::Workaround1 => (bindings::KVM_VHE_VECTORS_WA1, 0),
+            ExitHardening::Workaround3 => (bindings::KVM_VHE_VECTORS_WA3, 0),
+        };
+
+        Self {
+            address: (&raw const bindings::kvm_vhe_vectors) as u64
+                + u64::from(index * bindings::KVM_VHE_VECTORS_SIZE),
+            bhb_loops,
+        }
+    }
+}
+
+/// What is done on the way out of a guest so that its branch history cannot steer the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitHardening {
+    /// Nothing.
+    None,
+    /// As many taken branches, at least one, as the history is long.
+    Loop(u8),
+    /// CLRBHB.
+    ClearBhb,
+    /// The firmware's SMCCC_ARCH_WORKAROUND_1.
+    Workaround1,
+    /// The firmware's SMCCC_ARCH_WORKAROUND_3.
+    Workaround3,
+}
+
+/// What load saves of the host.
+#[derive(Default)]
+struct HostState {
+    mdcr: Cell<u64>,
+    hcrx: Cell<u64>,
+    icc_sre: Cell<u64>,
+}
+
+/// A vCPU's side of the CPU.
+///
+/// The architecture's registers of a guest, wherever they are, and what the CPU needs in order to run
+/// it. It belongs to one thread at a time, and has no lock of its own.
+pub struct VcpuCpu {
+    switch: SwitchContext,
+    controls: Cell<Controls>,
+    available: ControlRegisters,
+    resources: DebugResources,
+    /// VSESR_EL2: the syndrome of the virtual SError.
+    vsesr: Cell<u64>,
+    /// The debug registers that a debugger in user space wants in place of the guest's.
+    external_debug: Cell<Option<u64>>,
+    debug: RefCell<DebugState>,
+    host: HostState,
+    vhe: VheHost,
+}
+
+#[derive(Default)]
+struct DebugState {
+    external: DebugRegs,
+    host: DebugRegs,
+}
+
+impl VcpuCpu {
+    /// Returns a vCPU with all registers zero.
+    pub fn new(vhe: VheHost, available: ControlRegisters, resources: DebugResources) -> Self {
+        Self {
+            switch: SwitchContext {
+                gpr: [const { Cell::new(0) }; 31],
+                pc: Cell::new(0),
+                pstate: Cell::new(GuestPstate::RESET.into_raw()),
+                esr: Cell::new(0),
+                far: Cell::new(0),
+                hpfar: Cell::new(0),
+                disr: Cell::new(0),
+                hcr: Cell::new(0),
+                cptr: Cell::new(0),
+                vbar: Cell::new(0),
+                host_hcr: Cell::new(0),
+                host_vbar: Cell::new(0),
+                flags: Cell::new(0),
+                bhb_loops: Cell::new(0),
+                regs: Registers::new(),
+            },
+            controls: Cell::new(Controls::default()),
+            available,
+            resources,
+            vsesr: Cell::new(0),
+            external_debug: Cell::new(None),
+            debug: RefCell::new(DebugState::default()),
+            host: HostState::default(),
+            vhe,
+        }
+    }
+
+    /// Reads a system register of the guest; best with a constant.
+    #[inline(always)]
+    pub fn read(&self, reg: Reg) -> u64 {
+        self.switch.regs.read(reg)
+    }
+
+    /// Writes a system register of the guest; best with a constant.
+    #[inline(always)]
+    pub fn write(&self, reg: Reg, value: u64) {
+        self.switch.regs.write(reg, value);
+    }
+
+    /// Reads a system register of the guest that is known at run time only.
+    pub fn read_any(&self, reg: Reg) -> u64 {
+        self.switch.regs.read_by_match(reg)
+    }
+
+    /// Writes a system register of the guest that is known at run time only.
+    pub fn write_any(&self, reg: Reg, value: u64) {
+        self.switch.regs.write_by_match(reg, value);
+    }
+
+    /// The registers in memory, which are the guest's only while none are loaded.
+    pub fn file(&self) -> &RegFile {
+        self.switch.regs.file()
+    }
+
+    /// Whether the vCPU's deferred registers are in the CPU.
+    #[inline(always)]
+    pub fn is_loaded(&self) -> bool {
+        self.switch.regs.loaded().contains(Feature::ALWAYS)
+    }
+
+    /// X0 to X30; zero for 31, which is XZR.
+    #[inline(always)]
+    pub fn gpr(&self, n: Bits<5>) -> u64 {
+        self.switch
+            .gpr
+            .get(n.get() as usize)
+            .map_or(0, |gpr| gpr.get())
+    }
+
+    /// Sets X0 to X30; nothing for 31, which is XZR.
+    #[inline(always)]
+    pub fn set_gpr(&self, n: Bits<5>, value: u64) {
+        if let Some(gpr) = self.switch.gpr.get(n.get() as usize) {
+            gpr.set(value);
+        }
+    }
+
+    /// The program counter.
+    #[inline(always)]
+    pub fn pc(&self) -> u64 {
+        self.switch.pc.get()
+    }
+
+    /// Sets the program counter.
+    #[inline(always)]
+    pub fn set_pc(&self, value: u64) {
+        self.switch.pc.set(value);
+    }
+
+    /// PSTATE as the last exit or [`VcpuCpu::set_pstate`] left it.
+    #[inline(always)]
+    pub fn raw_pstate(&self) -> u64 {
+        self.switch.pstate.get()
+    }
+
+    /// Sets PSTATE.
+    #[inline(always)]
+    pub fn set_pstate(&self, value: GuestPstate) {
+        self.switch.pstate.set(value.into_raw());
+    }
+
+    /// ESR_EL2 of the last exit.
+    #[inline(always)]
+    pub fn esr(&self) -> u64 {
+        self.switch.esr.get()
+    }
+
+    /// FAR_EL2 of the last exit.
+    #[inline(always)]
+    pub fn far(&self) -> u64 {
+        self.switch.far.get()
+    }
+
+    /// HPFAR_EL2 of the last exit.
+    #[inline(always)]
+    pub fn hpfar(&self) -> u64 {
+        self.switch.hpfar.get()
+    }
+
+    /// Sets the controls, from the next load on.
+    pub fn set_controls(&self, controls: Controls) {
+        let dynamic = self.switch.hcr.get() & HCR_DYNAMIC;
+
+        self.controls.set(controls);
+        self.switch.hcr.set(controls.hcr & !HCR_DYNAMIC | dynamic);
+    }
+
+    /// The controls.
+    pub fn controls(&self) -> Controls {
+        self.controls.get()
+    }
+
+    /// Whether writes of the controls of stage 1 trap (HCR_EL2.TVM).
+    #[inline(always)]
+    pub fn traps_vm_controls(&self) -> bool {
+        self.switch.hcr.get() & HCR_TVM != 0
+    }
+
+    /// Makes writes of the controls of stage 1 trap, or not, from the next entry on.
+    pub fn trap_vm_controls(&self, trap: bool) {
+        let hcr = self.switch.hcr.get() & !HCR_TVM;
+        self.switch.hcr.set(if trap { hcr | HCR_TVM } else { hcr });
+    }
+
+    /// Makes a virtual SError pending, or none, from the next entry on. `syndrome` is VSESR_EL2's,
+    /// which counts with FEAT_RAS only.
+    pub fn set_virtual_serror(&self, syndrome: Option<u64>) {
+        let hcr = self.switch.hcr.get() & !HCR_VSE;
+
+        self.vsesr.set(syndrome.unwrap_or(0));
+        self.switch.hcr.set(if syndrome.is_some() {
+            hcr | HCR_VSE
+        } else {
+            hcr
+        });
+    }
+
+    /// The virtual SError that is pending. The CPU ends it when the guest takes it.
+    pub fn virtual_serror(&self) -> Option<u64> {
+        (self.switch.hcr.get() & HCR_VSE != 0).then(|| self.vsesr.get())
+    }
+
+    /// Gives a debugger in user space the debug registers: MDSCR_EL1 as the guest runs with it, and
+    /// the breakpoints and watchpoints. [`None`] gives them back to the guest.
+    pub fn set_external_debug(&self, debug: Option<(u64, &DebugRegs)>) {
+        self.external_debug.set(debug.map(|(mdscr, _)| mdscr));
+        if let Some((_, regs)) = debug {
+            self.debug.borrow_mut().external = *regs;
+        }
+    }
+
+    /// Puts the vCPU's deferred registers and its controls into the CPU.
+    ///
+    /// # Safety
+    ///
+    /// No vCPU is loaded on this CPU, and [`VcpuCpu::put`] is called before the thread leaves it.
+    pub(crate) unsafe fn load(&self, stage2: Stage2Regs, vectors: Vectors, cpu: &PinnedCpu) {
+        let controls = self.controls.get();
+
+        // SAFETY: The host is at EL2 with VHE (`vhe`), where all of these exist; what of them is
+        // optional is guarded by what the CPUs have.
+        unsafe {
+            self.switch.host_hcr.set(mrs!(SysReg::HCR_EL2));
+            self.switch.host_vbar.set(mrs!(VBAR_EL2));
+            self.host.mdcr.set(mrs!(MDCR_EL2));
+            msr!(
+                MDCR_EL2,
+                self.host.mdcr.get() & MDCR_HPMN | controls.mdcr & !MDCR_HPMN
+            );
+            if self.available.hcx {
+                self.host.hcrx.set(mrs!(HCRX_EL2));
+                msr!(HCRX_EL2, controls.hcrx);
+            }
+            if self.available.fgt {
+                msr!(HFGRTR_EL2, controls.hfg);
+                msr!(HFGWTR_EL2, controls.hfg);
+                msr!(HFGITR_EL2, controls.hfgitr);
+                msr!(HDFGRTR_EL2, controls.hdfg);
+                msr!(HDFGWTR_EL2, controls.hdfg);
+            }
+            if self.available.fgt2 {
+                msr!(HFGRTR2_EL2, 0);
+                msr!(HFGWTR2_EL2, 0);
+                msr!(HFGITR2_EL2, controls.hfgitr2);
+                msr!(HDFGRTR2_EL2, 0);
+                msr!(HDFGWTR2_EL2, 0);
+            }
+            msr!(CNTVOFF_EL2, controls.cntvoff);
+            // The guest has both timers and both counters to itself.
+            msr!(CNTHCTL_EL2, mrs!(CNTHCTL_EL2) | CNTHCTL_EL1PCEN_EL1PCTEN);
+            msr!(VPIDR_EL2, controls.vpidr);
+            msr!(VMPIDR_EL2, self.switch.regs.file().get(Reg::MPIDR_EL1));
+            self.host.icc_sre.set(mrs!(SysReg::ICC_SRE_EL2));
+            msr!(
+                SysReg::ICC_SRE_EL2,
+                self.host.icc_sre.get() & !ICC_SRE_ENABLE
+            );
+            msr!(ICH_HCR_EL2, controls.ich_hcr);
+        }
+        self.switch.cptr.set(controls.cptr);
+        self.switch.vbar.set(vectors.address);
+        self.switch.bhb_loops.set(vectors.bhb_loops);
+        self.switch.flags.set(
+            u64::from(controls.features.contains(Feature::PAUTH_ADDRESS))
+                << bindings::KVM_VHE_FLAG_PAUTH_BIT,
+        );
+
+        // SAFETY: The features are the VM's, which are the CPUs' at most; the rest is this
+        // function's contract.
+        unsafe { self.switch.regs.load(controls.features) };
+
+        // The stage 1 registers are in place before a walk can use them with this stage 2: a CPU
+        // with the erratum of speculative AT instructions may walk at any time.
+        isb();
+        // SAFETY: At EL2, as above; the tables are the VM's and stay while it is loaded.
+        unsafe {
+            msr!(SysReg::VTCR_EL2, stage2.vtcr);
+            msr!(SysReg::VTTBR_EL2, stage2.vttbr);
+        }
+        isb();
+        let _ = cpu;
+    }
+
+    /// Takes the vCPU's registers out of the CPU.
+    pub(crate) fn put(&self, _cpu: &PinnedCpu) {
+        self.switch.regs.put();
+        // SAFETY: As in `load()`; the values are the host's own.
+        unsafe {
+            // A timer of the guest must not go on in the host.
+            msr!(CNTV_CTL_EL02, 0);
+            msr!(CNTP_CTL_EL02, 0);
+            msr!(MDCR_EL2, self.host.mdcr.get());
+            if self.available.hcx {
+                msr!(HCRX_EL2, self.host.hcrx.get());
+            }
+            msr!(SysReg::ICC_SRE_EL2, self.host.icc_sre.get());
+            msr!(ICH_HCR_EL2, 0);
+            // No stage 2, so nothing walks the VM's tables from here on.
+            msr!(SysReg::VTTBR_EL2, 0);
+        }
+        isb();
+    }
+
+    /// Runs the guest until its next exit. [`None`] if the task has other work to do first.
+    ///
+    /// # Safety
+    ///
+    /// The vCPU is loaded on this CPU, interrupts are off.
+    #[inline]
+    pub(crate) unsafe fn enter(&self, cpu: &PinnedCpu) -> Option<Exit> {
+        let regs = &self.switch.regs;
+        let poe = regs.loaded().contains(Feature::S1POE);
+        let mut host_por = 0;
+
+        if poe {
+            // SAFETY: A VM with the feature runs on CPUs with it only. No access to user memory
+            // happens before the host's value is back.
+            unsafe {
+                host_por = mrs!(POR_EL0);
+                msr!(POR_EL0, regs.file().get(Reg::POR_EL0));
+            }
+        }
+        if self.virtual_serror().is_some() && self.available.ras {
+            // SAFETY: With FEAT_RAS the register exists.
+            unsafe { msr!(VSESR_EL2, self.vsesr.get()) };
+        }
+        // SAFETY: MDSCR_EL1 exists on all CPUs.
+        let host_mdscr = unsafe { mrs!(MDSCR_EL1) };
+        let mdscr = self
+            .external_debug
+            .get()
+            .unwrap_or(regs.file().get(Reg::MDSCR_EL1));
+        let debug = (host_mdscr | mdscr) & MDSCR_ACTIVE != 0;
+        if debug {
+            self.load_debug(mdscr, cpu);
+        }
+
+        // SAFETY: The context is in the layout that the assembly expects, the vCPU is loaded, and
+        // interrupts are off.
+        let code =
+            unsafe { bindings::kvm_vhe_run_guest((&raw const self.switch).cast_mut().cast()) };
+
+        if debug {
+            self.put_debug(host_mdscr, cpu);
+        }
+        if poe {
+            // SAFETY: As above.
+            unsafe {
+                regs.file().set(Reg::POR_EL0, mrs!(POR_EL0));
+                msr!(POR_EL0, host_por);
+            }
+        }
+
+        Some(Exit {
+            code: match (code & 0xff) as u32 {
+                bindings::KVM_VHE_EXIT_SYNC => ExitCode::Sync,
+                bindings::KVM_VHE_EXIT_SERROR => ExitCode::SError,
+                bindings::KVM_VHE_EXIT_ILLEGAL => ExitCode::Illegal,
+                bindings::KVM_VHE_EXIT_NOT_ENTERED => return None,
+                _ => ExitCode::Interrupt,
+            },
+            pending_serror: (code >> bindings::KVM_VHE_EXIT_PENDING_SERROR_BIT & 1 != 0)
+                .then(|| self.switch.disr.get()),
+        })
+    }
+
+    /// Moves the debug registers of the guest, or of its debugger, into the CPU.
+    #[cold]
+    fn load_debug(&self, mdscr: u64, cpu: &PinnedCpu) {
+        let state = &mut *self.debug.borrow_mut();
+
+        // SAFETY: Masks debug exceptions; `put_debug()` ends that.
+        unsafe { kernel::asm!("msr daifset, #8"; options(nostack, preserves_flags)) };
+        state.host.save(self.resources, cpu);
+        let regs = if self.external_debug.get().is_some() {
+            state.external
+        } else {
+            self.guest_debug_regs()
+        };
+        // SAFETY: MDSCR_EL1 exists on all CPUs. Debug exceptions are masked until the registers are
+        // the host's again: `kvm_vhe_run_guest()` leaves PSTATE.D set.
+        unsafe {
+            regs.load(self.resources, cpu);
+            msr!(MDSCR_EL1, mdscr);
+        }
+    }
+
+    /// Gives the host its debug registers back. The guest's have not changed: its writes trap.
+    #[cold]
+    fn put_debug(&self, host_mdscr: u64, cpu: &PinnedCpu) {
+        // SAFETY: The host's own values.
+        unsafe {
+            self.debug.borrow().host.load(self.resources, cpu);
+            msr!(MDSCR_EL1, host_mdscr);
+        }
+        isb();
+        // SAFETY: The counterpart of the one in `load_debug()`.
+        unsafe { kernel::asm!("msr daifclr, #8"; options(nostack, preserves_flags)) };
+    }
+
+    /// The guest's debug registers, as its writes left them in memory.
+    fn guest_debug_regs(&self) -> DebugRegs {
+        let file = self.switch.regs.file();
+        let mut regs = DebugRegs::default();
+
+        for n in 0..DEBUG_REGS {
+            let get = |range: RegRange<16>| range.get(n as u16).map_or(0, |reg| file.get(reg));
+            regs.bvr[n] = get(Reg::DBGBVR_EL1);
+            regs.bcr[n] = get(Reg::DBGBCR_EL1);
+            regs.wvr[n] = get(Reg::DBGWVR_EL1);
+            regs.wcr[n] = get(Reg::DBGWCR_EL1);
+        }
+        regs
+    }
+}
