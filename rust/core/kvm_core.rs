@@ -26,6 +26,8 @@ pub mod sysreg;
 #[macro_use]
 pub mod register;
 
+pub mod one_reg;
+
 pub mod esr;
 
 pub mod far;

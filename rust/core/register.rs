@@ -18,6 +18,8 @@ pub mod fgt;
 
 pub mod file;
 
+pub mod access;
+
 pub use self::{
     feature::{
         Feature,
