@@ -8,8 +8,9 @@
 //!
 //! From the bottom up: [`bits`] and [`mod@bit_struct`] are the vocabulary every register is
 //! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers; [`ipa`]
-//! and [`cpu`] hold the decisions that are made from them. A module uses those before it in this
-//! list, never one after it.
+//! and [`cpu`] hold the decisions that are made from them. [`smccc`], [`psci`] and [`firmware`] are
+//! what a guest finds behind HVC and SMC. A module uses those before it in this list, never one
+//! after it.
 
 // Kbuild says so itself on the command line.
 #![cfg_attr(not(MODULE), no_std)]
@@ -39,3 +40,9 @@ pub mod idreg;
 pub mod ipa;
 
 pub mod cpu;
+
+pub mod smccc;
+
+pub mod psci;
+
+pub mod firmware;
