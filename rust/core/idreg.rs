@@ -45,6 +45,7 @@ pub use self::{
         IdAa64Pfr2El1, //
     },
     vector::{
+        IdAa64Fpfr0El1,
         IdAa64Smfr0El1,
         IdAa64Zfr0El1, //
     },

@@ -7,10 +7,11 @@
 //! tests that run on the build machine.
 //!
 //! From the bottom up: [`bits`] and [`mod@bit_struct`] are the vocabulary every register is
-//! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers; [`ipa`]
-//! and [`cpu`] hold the decisions that are made from them. [`smccc`], [`psci`] and [`firmware`] are
-//! what a guest finds behind HVC and SMC. A module uses those before it in this list, never one
-//! after it.
+//! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers, and
+//! [`register`] is the table of a vCPU's; [`ipa`], [`cpu`] and [`vm_idreg`] hold the decisions that
+//! are made from them; [`one_reg`] names registers to user space. [`smccc`], [`psci`] and
+//! [`firmware`] are what a guest finds behind HVC and SMC. A module uses those before it in the list
+//! below, never one after it.
 
 // Kbuild says so itself on the command line.
 #![cfg_attr(not(MODULE), no_std)]
@@ -24,11 +25,6 @@ pub mod granule;
 
 pub mod sysreg;
 
-#[macro_use]
-pub mod register;
-
-pub mod one_reg;
-
 pub mod esr;
 
 pub mod far;
@@ -37,9 +33,16 @@ pub mod pstate;
 
 pub mod idreg;
 
+#[macro_use]
+pub mod register;
+
+pub mod one_reg;
+
 pub mod ipa;
 
 pub mod cpu;
+
+pub mod vm_idreg;
 
 pub mod smccc;
 

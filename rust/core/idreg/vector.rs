@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Feature registers of the vector and matrix extensions.
+//! Feature registers of the vector, matrix and 8-bit floating-point extensions.
 //!
-//! Source: Arm ARM, the pages of ID_AA64ZFR0_EL1 and ID_AA64SMFR0_EL1.
+//! Source: Arm ARM, the pages of ID_AA64ZFR0_EL1, ID_AA64SMFR0_EL1 and ID_AA64FPFR0_EL1.
 
 use crate::bit_struct;
 
@@ -87,5 +87,29 @@ bit_struct! {
         lut6 / with_lut6: flag 61,
         /// All of A64 in Streaming SVE mode.
         fa64 / with_fa64: flag 63,
+    }
+}
+
+bit_struct! {
+    /// Floating-point Feature ID Register 0.
+    pub struct IdAa64Fpfr0El1("ID_AA64FPFR0_EL1") {
+        /// Format E5M2.
+        f8e5m2 / with_f8e5m2: flag 0,
+        /// Format E4M3.
+        f8e4m3 / with_f8e4m3: flag 1,
+        /// Half precision matrix multiply: FEAT_F16MM.
+        f16mm2 / with_f16mm2: flag 15,
+        /// 8-bit matrix multiply to single precision: FEAT_F8F32MM.
+        f8mm4 / with_f8mm4: flag 26,
+        /// 8-bit matrix multiply to half precision: FEAT_F8F16MM.
+        f8mm8 / with_f8mm8: flag 27,
+        /// 2-way dot product: FEAT_FP8DOT2.
+        f8dp2 / with_f8dp2: flag 28,
+        /// 4-way dot product: FEAT_FP8DOT4.
+        f8dp4 / with_f8dp4: flag 29,
+        /// Multiply-accumulate: FEAT_FP8FMA.
+        f8fma / with_f8fma: flag 30,
+        /// Conversions: FEAT_FP8.
+        f8cvt / with_f8cvt: flag 31,
     }
 }

@@ -36,6 +36,53 @@ names! {
     MIDR_EL1 = (3, 0, 0, 0, 0);
     /// Multiprocessor Affinity Register.
     MPIDR_EL1 = (3, 0, 0, 0, 5);
+    /// Revision ID Register.
+    REVIDR_EL1 = (3, 0, 0, 0, 6);
+
+    /// AArch32 Processor Feature Register 0.
+    ID_PFR0_EL1 = (3, 0, 0, 1, 0);
+    /// AArch32 Processor Feature Register 1.
+    ID_PFR1_EL1 = (3, 0, 0, 1, 1);
+    /// AArch32 Debug Feature Register 0.
+    ID_DFR0_EL1 = (3, 0, 0, 1, 2);
+    /// AArch32 Auxiliary Feature Register 0.
+    ID_AFR0_EL1 = (3, 0, 0, 1, 3);
+    /// AArch32 Memory Model Feature Register 0.
+    ID_MMFR0_EL1 = (3, 0, 0, 1, 4);
+    /// AArch32 Memory Model Feature Register 1.
+    ID_MMFR1_EL1 = (3, 0, 0, 1, 5);
+    /// AArch32 Memory Model Feature Register 2.
+    ID_MMFR2_EL1 = (3, 0, 0, 1, 6);
+    /// AArch32 Memory Model Feature Register 3.
+    ID_MMFR3_EL1 = (3, 0, 0, 1, 7);
+    /// AArch32 Instruction Set Attribute Register 0.
+    ID_ISAR0_EL1 = (3, 0, 0, 2, 0);
+    /// AArch32 Instruction Set Attribute Register 1.
+    ID_ISAR1_EL1 = (3, 0, 0, 2, 1);
+    /// AArch32 Instruction Set Attribute Register 2.
+    ID_ISAR2_EL1 = (3, 0, 0, 2, 2);
+    /// AArch32 Instruction Set Attribute Register 3.
+    ID_ISAR3_EL1 = (3, 0, 0, 2, 3);
+    /// AArch32 Instruction Set Attribute Register 4.
+    ID_ISAR4_EL1 = (3, 0, 0, 2, 4);
+    /// AArch32 Instruction Set Attribute Register 5.
+    ID_ISAR5_EL1 = (3, 0, 0, 2, 5);
+    /// AArch32 Memory Model Feature Register 4.
+    ID_MMFR4_EL1 = (3, 0, 0, 2, 6);
+    /// AArch32 Instruction Set Attribute Register 6.
+    ID_ISAR6_EL1 = (3, 0, 0, 2, 7);
+    /// AArch32 Media and VFP Feature Register 0.
+    MVFR0_EL1 = (3, 0, 0, 3, 0);
+    /// AArch32 Media and VFP Feature Register 1.
+    MVFR1_EL1 = (3, 0, 0, 3, 1);
+    /// AArch32 Media and VFP Feature Register 2.
+    MVFR2_EL1 = (3, 0, 0, 3, 2);
+    /// AArch32 Processor Feature Register 2.
+    ID_PFR2_EL1 = (3, 0, 0, 3, 4);
+    /// AArch32 Debug Feature Register 1.
+    ID_DFR1_EL1 = (3, 0, 0, 3, 5);
+    /// AArch32 Memory Model Feature Register 5.
+    ID_MMFR5_EL1 = (3, 0, 0, 3, 6);
 
     /// AArch64 Processor Feature Register 0.
     ID_AA64PFR0_EL1 = (3, 0, 0, 4, 0);
@@ -47,6 +94,8 @@ names! {
     ID_AA64ZFR0_EL1 = (3, 0, 0, 4, 4);
     /// SME Feature ID Register 0.
     ID_AA64SMFR0_EL1 = (3, 0, 0, 4, 5);
+    /// AArch64 Floating-point Feature Register 0.
+    ID_AA64FPFR0_EL1 = (3, 0, 0, 4, 7);
     /// AArch64 Debug Feature Register 0.
     ID_AA64DFR0_EL1 = (3, 0, 0, 5, 0);
     /// AArch64 Debug Feature Register 1.
@@ -70,8 +119,20 @@ names! {
     /// AArch64 Memory Model Feature Register 4.
     ID_AA64MMFR4_EL1 = (3, 0, 0, 7, 4);
 
+    /// Current Cache Size ID Register.
+    CCSIDR_EL1 = (3, 1, 0, 0, 0);
     /// Cache Level ID Register.
     CLIDR_EL1 = (3, 1, 0, 0, 1);
+    /// Current Cache Size ID Register 2.
+    CCSIDR2_EL1 = (3, 1, 0, 0, 2);
+    /// Multiple tag transfer ID register.
+    GMID_EL1 = (3, 1, 0, 0, 4);
+    /// Streaming Mode Identification Register.
+    SMIDR_EL1 = (3, 1, 0, 0, 6);
+    /// Auxiliary ID Register.
+    AIDR_EL1 = (3, 1, 0, 0, 7);
+    /// Cache Size Selection Register.
+    CSSELR_EL1 = (3, 2, 0, 0, 0);
     /// Cache Type Register.
     CTR_EL0 = (3, 3, 0, 0, 1);
     /// Data Cache Zero ID Register.
