@@ -21,6 +21,7 @@ mod sysreg;
 pub mod abi;
 pub mod file;
 pub mod pinned;
+pub mod uapi;
 
 pub mod hotplug;
 pub mod machine;
