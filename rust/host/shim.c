@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/compat.h>
+#include <linux/hugetlb.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
+#include <linux/vmstat.h>
+#include <asm/memory.h>
 
 #include <kvm_vhe.h>
 #include "shim.h"
@@ -28,4 +33,69 @@ void kvm_vhe_preempt_enable(void)
 void *kvm_vhe_per_cpu_ptr(void *base, unsigned int cpu)
 {
 	return per_cpu_ptr((void __percpu *)base, cpu);
+}
+
+void kvm_vhe_get_page(struct page *page)
+{
+	get_page(page);
+}
+
+void kvm_vhe_put_page(struct page *page)
+{
+	put_page(page);
+}
+
+/* May sleep, unless the page is dirty already, as nearly all are. */
+void kvm_vhe_set_page_dirty(struct page *page)
+{
+	if (!folio_test_dirty(page_folio(page)))
+		set_page_dirty_lock(page);
+}
+
+phys_addr_t kvm_vhe_page_to_phys(struct page *page)
+{
+	return page_to_phys(page);
+}
+
+/* Any address may be asked for: NULL where no memory is. */
+struct page *kvm_vhe_phys_to_page(phys_addr_t phys)
+{
+	unsigned long pfn = PHYS_PFN(phys);
+
+	return pfn_valid(pfn) ? pfn_to_page(pfn) : NULL;
+}
+
+struct page *kvm_vhe_virt_to_page(void *virt)
+{
+	return virt_to_page(virt);
+}
+
+void *kvm_vhe_page_to_virt(struct page *page)
+{
+	return page_address(page);
+}
+
+unsigned long kvm_vhe_page_private(struct page *page)
+{
+	return READ_ONCE(page->private);
+}
+
+void kvm_vhe_set_page_private(struct page *page, unsigned long private)
+{
+	WRITE_ONCE(page->private, private);
+}
+
+void kvm_vhe_count_table_pages(struct page *page, int pages)
+{
+	mod_lruvec_page_state(page, NR_SECONDARY_PAGETABLE, pages);
+}
+
+bool kvm_vhe_may_map_uncached(struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_ALLOW_ANY_UNCACHED;
+}
+
+unsigned long kvm_vhe_vma_page_size(struct vm_area_struct *vma)
+{
+	return vma_kernel_pagesize(vma);
 }

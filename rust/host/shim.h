@@ -8,6 +8,7 @@
 
 #include <linux/compiler.h>
 #include <linux/types.h>
+#include <linux/mm_types.h>
 
 bool kvm_vhe_is_compat_task(void);
 void kvm_vhe_preempt_disable(void);
@@ -27,8 +28,30 @@ void __noreturn kvm_vhe_switch_panic(u64 esr, u64 elr, u64 far, u64 spsr);
 /* entry.S */
 u64 kvm_vhe_enter(void *ctx);
 extern const char kvm_vhe_vectors[];
+void kvm_vhe_get_page(struct page *page);
+void kvm_vhe_put_page(struct page *page);
+void kvm_vhe_set_page_dirty(struct page *page);
+phys_addr_t kvm_vhe_page_to_phys(struct page *page);
+struct page *kvm_vhe_phys_to_page(phys_addr_t phys);
+struct page *kvm_vhe_virt_to_page(void *virt);
+void *kvm_vhe_page_to_virt(struct page *page);
+unsigned long kvm_vhe_page_private(struct page *page);
+void kvm_vhe_set_page_private(struct page *page, unsigned long private);
+void kvm_vhe_count_table_pages(struct page *page, int pages);
+
+bool kvm_vhe_may_map_uncached(struct vm_area_struct *vma);
+unsigned long kvm_vhe_vma_page_size(struct vm_area_struct *vma);
+
+/* cacheops.S */
+unsigned long kvm_vhe_dcache_clean_inval(unsigned long start, unsigned long end,
+					 unsigned long line);
+void kvm_vhe_icache_inval_all(void);
 
 /* tlb.S */
 void kvm_vhe_reset_guest_translation(void);
+void kvm_vhe_tlbi_ipa(u64 vttbr, u64 vtcr, u64 operand, u64 stride,
+		      unsigned long count);
+void kvm_vhe_tlbi_vmid(u64 vttbr, u64 vtcr);
+void kvm_vhe_tlbi_local(u64 vttbr, u64 vtcr);
 
 #endif
