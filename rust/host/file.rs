@@ -27,6 +27,7 @@ use kernel::{
         c_ulong, //
     },
     fs::File,
+    page::BorrowedPage,
     prelude::*,
     seq_file::SeqFile,
     sync::{
@@ -190,6 +191,17 @@ pub trait AnonFile: Send + Sync + 'static {
     /// The file's name: `/proc/PID/fd` shows `anon_inode:NAME`.
     const NAME: &'static CStr;
 
+    /// Whether the file can be mapped; `mmap()` of one that cannot fails with `ENODEV`.
+    const MAPPABLE: bool = false;
+
+    /// The page of a mapping at `index`, counted in pages from offset 0 of the file; `SIGBUS` for
+    /// the user where there is none. It is asked for at each page's first use, so a mapping may be
+    /// longer than what there is, and a page that the user gave back (`MADV_DONTNEED`) comes again.
+    /// What [`MAPPABLE`](Self::MAPPABLE) is false for is never asked.
+    fn page(&self, _index: usize) -> Option<BorrowedPage<'_>> {
+        None
+    }
+
     /// Handles an ioctl: the non-negative answer, at most `i32::MAX`.
     ///
     /// # Errors
@@ -210,7 +222,13 @@ impl<T: AnonFile> AnonOperations<T> {
         unlocked_ioctl: Some(Self::ioctl),
         #[cfg(CONFIG_PROC_FS)]
         show_fdinfo: Some(Self::show_fdinfo),
+        mmap: if T::MAPPABLE { Some(Self::mmap) } else { None },
         ..FILE_OPERATIONS
+    };
+
+    const VM_OPERATIONS: linux::vm_operations_struct = linux::vm_operations_struct {
+        fault: Some(Self::fault),
+        ..pin_init::zeroed()
     };
 
     /// # Safety
@@ -235,6 +253,38 @@ impl<T: AnonFile> AnonOperations<T> {
         let m = unsafe { SeqFile::from_raw(m) };
 
         T::show_fdinfo(object, m);
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the VFS only, for a file of [`new_anon_file`].
+    unsafe extern "C" fn mmap(_file: *mut linux::file, vma: *mut linux::vm_area_struct) -> c_int {
+        // SAFETY: The mapping is being set up and nobody else uses it. The operations are static.
+        unsafe { (*vma).vm_ops = &Self::VM_OPERATIONS };
+        0
+    }
+
+    /// # Safety
+    ///
+    /// To be called by memory management only, for a mapping of a file of [`new_anon_file`].
+    unsafe extern "C" fn fault(vmf: *mut linux::vm_fault) -> linux::vm_fault_t {
+        // SAFETY: The fault names its mapping and the page of the file in it.
+        let (vma, index) = unsafe { ((*vmf).__bindgen_anon_1.vma, (*vmf).__bindgen_anon_1.pgoff) };
+        // SAFETY: As in `ioctl()`: the mapping holds a reference on its file.
+        let object = unsafe { Arc::<T>::borrow((*(*vma).vm_file).private_data) };
+
+        match object.page(index) {
+            Some(page) => {
+                // SAFETY: The page is lent for as long as the object lives, so it has a reference;
+                // the new one goes to the caller, together with the page.
+                unsafe {
+                    bindings::kvm_vhe_get_page(page.as_ptr());
+                    (*vmf).page = page.as_ptr();
+                }
+                0
+            }
+            None => linux::vm_fault_reason_VM_FAULT_SIGBUS,
+        }
     }
 
     /// # Safety

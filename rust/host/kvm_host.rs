@@ -21,11 +21,13 @@ mod sysreg;
 pub mod abi;
 pub mod file;
 pub mod pinned;
+pub mod shared_page;
 pub mod uapi;
 
 pub mod hotplug;
 pub mod machine;
 pub mod percpu;
+pub mod run_page;
 pub mod syscore;
 
 pub mod translation;
