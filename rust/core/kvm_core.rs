@@ -12,6 +12,9 @@
 //! are made from them; [`one_reg`] names registers to user space. [`smccc`], [`psci`] and
 //! [`firmware`] are what a guest finds behind HVC and SMC. A module uses those before it in the list
 //! below, never one after it.
+//! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers; [`ipa`]
+//! and [`cpu`] hold the decisions that are made from them; [`invalidate`] orders faults and
+//! notifications. A module uses those before it in this list, never one after it.
 
 // Kbuild says so itself on the command line.
 #![cfg_attr(not(MODULE), no_std)]
@@ -49,3 +52,4 @@ pub mod smccc;
 pub mod psci;
 
 pub mod firmware;
+pub mod invalidate;
