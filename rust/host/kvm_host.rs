@@ -20,6 +20,7 @@ mod sysreg;
 
 pub mod abi;
 pub mod file;
+pub mod mmu_notifier;
 pub mod pinned;
 pub mod shared_page;
 pub mod uapi;
