@@ -20,6 +20,7 @@ mod sysreg;
 
 pub mod abi;
 pub mod file;
+pub mod guest_page;
 pub mod mmu_notifier;
 pub mod pinned;
 pub mod shared_page;
