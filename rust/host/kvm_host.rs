@@ -24,6 +24,7 @@ pub mod guest_page;
 pub mod mmu_notifier;
 pub mod pinned;
 pub mod shared_page;
+pub mod table_page;
 pub mod uapi;
 
 pub mod hotplug;
