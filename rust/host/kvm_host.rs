@@ -27,6 +27,7 @@ pub mod shared_page;
 pub mod table_page;
 pub mod uapi;
 
+pub mod cache;
 pub mod hotplug;
 pub mod machine;
 pub mod percpu;

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Cache maintenance on memory by its physical address.
+//!
+//! Arm ARM DDI 0487, "Cache support", "CTR_EL0".
+
+use crate::{
+    bindings,
+    guest_page::FaultedPage, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    bindings as linux,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+/// How the caches of this system are maintained, from its CTR_EL0.
+#[derive(Clone, Copy, Debug)]
+pub struct Caches {
+    /// The size in bytes of the smallest line that any data cache has; a power of two of at most
+    /// 64 KiB, the most that the register can say.
+    line: usize,
+    /// Whether an instruction cache may find a line under addresses other than those that it was
+    /// invalidated by.
+    aliasing: bool,
+}
+
+impl Caches {
+    /// The most that one call cleans, in bytes: the data cache takes its time, and whoever has more
+    /// to clean looks for a signal or a reschedule in between.
+    pub const MAX_BYTES: usize = 16 * PAGE_SIZE;
+
+    /// Makes it of the system's CTR_EL0: what [`ReadIdRegister`](kvm_core::cpu::ReadIdRegister)
+    /// reads for the system, with the smallest line of all CPUs.
+    pub fn new(ctr: u64) -> Self {
+        /// CTR_EL0.L1Ip: virtually indexed, physically tagged.
+        const VIPT: u64 = 0b10;
+
+        Self {
+            // DminLine is the logarithm of the number of words.
+            line: 4 << (ctr >> 16 & 0xf),
+            aliasing: ctr >> 14 & 0b11 == VIPT,
+        }
+    }
+
+    /// Cleans and invalidates memory to the point of coherency: afterwards what accesses it without
+    /// caches sees it as it is, and nothing old is in a cache. It is complete when this returns.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there are more bytes than [`MAX_BYTES`](Self::MAX_BYTES), or not all of them are
+    /// memory in the kernel's linear map; what comes before may have been cleaned.
+    pub fn clean_invalidate(&self, physical: u64, bytes: usize) -> Result {
+        if bytes > Self::MAX_BYTES {
+            return Err(EINVAL);
+        }
+        let mut physical = physical;
+        let mut bytes = bytes;
+
+        // Page by page, since the pages may belong to different allocations.
+        while bytes > 0 {
+            let address = linear_address(physical).ok_or(EINVAL)?;
+            let in_page = bytes.min(PAGE_SIZE - (address.as_ptr() as usize & (PAGE_SIZE - 1)));
+            let start = address.as_ptr() as usize;
+
+            // SAFETY: It writes back and drops cached copies, which changes no memory, whoever owns
+            // it. An address that is not mapped any more ends it without harm.
+            let not_mapped = unsafe {
+                bindings::kvm_vhe_dcache_clean_inval(
+                    start & !(self.line - 1),
+                    start + in_page,
+                    self.line,
+                )
+            };
+            if not_mapped != 0 {
+                return Err(EINVAL);
+            }
+            physical += in_page as u64;
+            bytes -= in_page;
+        }
+        Ok(())
+    }
+
+    /// Makes instructions that were written to a page visible to the instruction fetches of all
+    /// CPUs, whatever address they use. What CTR_EL0.IDC and DIC say is not needed is left out.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is not memory in the kernel's linear map. Unlike the data cache's, this
+    /// maintenance may not be done on memory that is being taken out of it: the caller has a
+    /// reference on the page ([`FaultedPage`](crate::guest_page::FaultedPage)), which is why it is
+    /// what this takes.
+    pub fn sync_instructions(&self, page: &FaultedPage) -> Result {
+        if !page.is_ordinary() {
+            return Err(EINVAL);
+        }
+        let address = linear_address(page.physical()).ok_or(EINVAL)?.as_ptr() as usize;
+
+        // SAFETY: The page is in the linear map and stays there by the reference.
+        unsafe { linux::caches_clean_inval_pou(address, address + PAGE_SIZE) };
+        if self.aliasing {
+            // SAFETY: Nothing but speed depends on what an instruction cache holds.
+            unsafe { bindings::kvm_vhe_icache_inval_all() };
+        }
+        Ok(())
+    }
+}
+
+/// The address in the kernel's linear map of a physical address that is memory.
+fn linear_address(physical: u64) -> Option<NonNull<u8>> {
+    let offset = physical as usize & (PAGE_SIZE - 1);
+
+    // SAFETY: Any number may be asked for. This one leaves out what has a `struct page` but is not
+    // in the linear map.
+    if unsafe { linux::pfn_is_map_memory(physical as usize / PAGE_SIZE) } == 0 {
+        return None;
+    }
+    // SAFETY: Any address may be asked for.
+    let page = NonNull::new(unsafe { bindings::kvm_vhe_phys_to_page(physical) })?;
+    // SAFETY: The page has a `struct page`; the result is an address that is computed of it.
+    let base = NonNull::new(unsafe { bindings::kvm_vhe_page_to_virt(page.as_ptr()) })?;
+
+    // SAFETY: The offset stays inside of the page.
+    Some(unsafe { base.cast::<u8>().add(offset) })
+}
