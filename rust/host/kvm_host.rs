@@ -34,6 +34,7 @@ pub mod percpu;
 pub mod run_page;
 pub mod syscore;
 
+pub mod guest_tlb;
 pub mod translation;
 
 pub mod debug_regs;
