@@ -22,6 +22,7 @@
 //! - `ID_AA64DFR0_EL1.PMUVer`, `ID_DFR0_EL1.PerfMon`, `ID_AA64PFR0_EL1.SVE`, `ID_AA64ZFR0_EL1` and
 //!   the fields of MTE are 0 also for a VM that asks for the feature, until it is offered.
 //! - `ID_AA64PFR2_EL1.GCIE` is 0: there is no vGICv5.
+//! - The mask of `ID_AA64FPFR0_EL1` has no bits 7 to 2, which mean nothing.
 //! - `ID_AA64MMFR0_EL1.PARANGE` is at most 52 bits: 56 need 128-bit descriptors, which no VM has.
 
 pub mod space;
