@@ -15,6 +15,9 @@
 //! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers; [`ipa`]
 //! and [`cpu`] hold the decisions that are made from them; [`invalidate`] orders faults and
 //! notifications. A module uses those before it in this list, never one after it.
+//! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers; [`ipa`],
+//! [`cpu`], [`vm_idreg`] and [`traps`] hold the decisions that are made from them. A module uses
+//! those before it in this list, never one after it.
 
 // Kbuild says so itself on the command line.
 #![cfg_attr(not(MODULE), no_std)]
@@ -53,3 +56,4 @@ pub mod psci;
 
 pub mod firmware;
 pub mod invalidate;
+pub mod traps;

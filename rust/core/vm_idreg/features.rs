@@ -223,14 +223,14 @@ features! {
 /// For a VM it is what its final ID registers say, computed once, when the VM first runs.
 #[derive(Copy, Clone, PartialEq, Eq, Default)]
 #[repr(transparent)]
-pub struct VmFeatures(u128);
+pub struct VmFeatures([u64; 2]);
 
 // Every feature has a bit.
-const _: () = assert!(VmFeature::ALL.len() <= u128::BITS as usize);
+const _: () = assert!(VmFeature::ALL.len() <= 2 * u64::BITS as usize);
 
 impl VmFeatures {
     /// The set without features.
-    pub const EMPTY: Self = Self(0);
+    pub const EMPTY: Self = Self([0; 2]);
 
     /// Returns the features that a VM's ID registers promise, or that the host's do.
     pub fn of(view: &impl IdView) -> Self {
@@ -258,13 +258,24 @@ impl VmFeatures {
     #[inline]
     #[must_use]
     pub const fn with(self, feature: VmFeature, present: bool) -> Self {
-        Self(self.0 | ((present as u128) << feature as u32))
+        let Self(mut words) = self;
+        let (word, bit) = Self::place(feature);
+        words[word] |= (present as u64) << bit;
+        Self(words)
     }
 
     /// Whether `feature` is in the set.
     #[inline]
     pub const fn contains(self, feature: VmFeature) -> bool {
-        (self.0 >> feature as u32) & 1 != 0
+        let (word, bit) = Self::place(feature);
+        (self.0[word] >> bit) & 1 != 0
+    }
+
+    /// Returns the word and the bit of `feature`: constants, where it is one.
+    #[inline]
+    const fn place(feature: VmFeature) -> (usize, u32) {
+        let number = feature as u32;
+        ((number / u64::BITS % 2) as usize, number % u64::BITS)
     }
 
     /// Returns the features in the set, in the order of [`VmFeature::ALL`].
