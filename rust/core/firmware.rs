@@ -23,6 +23,10 @@ pub use self::{
         Environment,
         Outcome, //
     },
+    pv_time::{
+        StartStolenTime,
+        StolenTimeIpa, //
+    },
     register::{
         FwRegister,
         StdBmap,

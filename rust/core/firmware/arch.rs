@@ -43,11 +43,7 @@ pub const SMCCC_1_1: u64 = 0x1_0001;
 
 /// Returns the registers after an architecture call.
 #[inline]
-pub(in crate::firmware) fn call(
-    call: &Call,
-    firmware: &Firmware,
-    vcpu: VcpuFeatures,
-) -> Registers {
+pub(in crate::firmware) fn call(call: &Call, firmware: &Firmware, vcpu: VcpuFeatures) -> Registers {
     match call.function() {
         VERSION => Registers::value(SMCCC_1_1),
         ARCH_FEATURES => Registers::code(features(FunctionId::new(call.w1()), firmware, vcpu)),

@@ -7,7 +7,8 @@ use crate::{
         arch,
         pv_time::{
             self,
-            StartStolenTime, //
+            StartStolenTime,
+            StolenTimeIpa, //
         },
         state::{
             Firmware,
@@ -48,7 +49,7 @@ pub trait Environment: Platform + Entropy + Clock {
 
     /// Returns where the vCPU's stolen time is to be reported (KVM_ARM_VCPU_PVTIME_IPA), or [`None`]
     /// if user space has not said so.
-    fn stolen_time(&self) -> Option<u64>;
+    fn stolen_time(&self) -> Option<StolenTimeIpa>;
 }
 
 /// What is to be done for a call.
@@ -135,6 +136,7 @@ pub fn handle<S: RangeStore, E: Environment>(
 }
 
 /// Returns what is to be done for a standard secure service, or for PSCI 0.1.
+#[inline(never)]
 fn standard<E: Environment>(call: &Call, firmware: &Firmware, environment: &E) -> Outcome {
     if psci::Function::is_psci(call.function()) {
         let config = firmware.psci(environment.features());

@@ -252,6 +252,9 @@ impl<S: RangeStore> Filter<S> {
 }
 
 /// Returns what `ranges`, which are in order, say of `function`.
+///
+/// Inline, as a call would have its caller save registers for VMs without a filter too.
+#[inline]
 fn lookup(ranges: &[FilterRange], function: FunctionId) -> Action {
     let index = ranges.partition_point(|known| known.last < function.raw());
     match ranges.get(index) {

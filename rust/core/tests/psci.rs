@@ -5,7 +5,6 @@
 mod vm;
 
 use kvm_core::{
-    firmware::VcpuFeatures,
     psci::{
         call,
         Affinity,
@@ -17,11 +16,14 @@ use kvm_core::{
         SystemEvent,
         Version, //
     },
-    pstate::Mode,
-    pstate::Pstate,
-    pstate::Pstate32,
+    pstate::{
+        Mode,
+        Pstate,
+        Pstate32, //
+    },
     smccc::{
         Call,
+        Conduit,
         FunctionId,
         Registers, //
     },
@@ -41,8 +43,8 @@ use vm::{
 const INVALID: [u64; 4] = [-2i64 as u64, 0, 0, 0];
 const FAILURE: [u64; 4] = [-6i64 as u64, 0, 0, 0];
 
-/// The functions that are there: identifier, first version, whether PSCI_FEATURES knows it, by the
-/// table of DEN0022 and what KVM implements of it. SYSTEM_SUSPEND is apart.
+/// The functions that are there, and since which version: the table of DEN0022, less what KVM does
+/// not implement. SYSTEM_SUSPEND is apart.
 const FUNCTIONS: &[(u32, Version)] = &[
     (0x8400_0000, Version::V0_2),
     (0x8400_0001, Version::V0_2),
@@ -80,15 +82,14 @@ fn any_version() -> impl Strategy<Value = Version> {
     select(Version::ALL)
 }
 
-fn any_psci_id() -> impl Strategy<Value = u32> {
-    prop_oneof![
-        0x8400_0000u32..0x8400_0020,
-        0xc400_0000u32..0xc400_0020,
-        0x0400_0000u32..0x0400_0020,
-        0x95c1_ba5cu32..0x95c1_ba64,
-        0x8401_0000u32..0x8401_0004,
-        any::<u32>(),
-    ]
+/// All identifiers near those that mean something.
+fn interesting_ids() -> impl Iterator<Item = u32> {
+    (0x8400_0000..0x8400_0030)
+        .chain(0xc400_0000..0xc400_0030)
+        .chain(0x0400_0000..0x0400_0020)
+        .chain(0x95c1_ba50..0x95c1_ba70)
+        .chain(0x8401_0000..0x8401_0020)
+        .chain([0, 0x8000_0000, 0x8000_0001, 0xc000_0000, u32::MAX])
 }
 
 fn returned(outcome: Outcome) -> [u64; 4] {
@@ -107,10 +108,7 @@ fn versions_are_numbers() {
     let raw: Vec<_> = Version::ALL.iter().map(|v| v.into_raw()).collect();
     assert_eq!(raw, [1, 2, 0x1_0000, 0x1_0001, 0x1_0002, 0x1_0003]);
     for version in Version::ALL {
-        assert_eq!(
-            Version::from_raw(version.into_raw().into()),
-            Some(*version)
-        );
+        assert_eq!(Version::from_raw(version.into_raw().into()), Some(*version));
         if *version != Version::V0_1 {
             assert_eq!(
                 returned(run(&hvc(0x8400_0000, [7; 3]), config(*version))),
@@ -123,53 +121,70 @@ fn versions_are_numbers() {
     assert_eq!(Version::from_raw(0x1_0000_0002), None);
 }
 
-proptest! {
-    #[test]
-    fn only_functions_of_the_version_are_there(id in any_psci_id(), version in any_version()) {
-        let there = if version == Version::V0_1 {
-            id == 0x95c1_ba5f || id == 0x95c1_ba60
-        } else {
-            FUNCTIONS.iter().any(|(known, since)| *known == id && *since <= version)
-        };
-        // Well-formed for each of them.
-        let outcome = run(&hvc(id, [0, 0, 0]), config(version));
-        let refused = outcome == Outcome::Return(Registers(NOT_SUPPORTED));
-        // PSCI_FEATURES itself is there and says so of PSCI 0.2 functions; asked for 0 it does not.
-        prop_assert_eq!(refused, !there || id == 0x8400_000a);
-        if version >= Version::V1_0 {
-            let features = returned(run(&hvc(0x8400_000a, [id.into(), 1, 2]), config(version)));
-            let expected = match id {
-                0x8400_0015 | 0xc400_0015 if there => [1, 0, 0, 0],
-                // SMCCC_VERSION.
-                0x8000_0000 => [0; 4],
-                _ if there => [0; 4],
-                _ => NOT_SUPPORTED,
-            };
-            prop_assert_eq!(features, expected);
+/// Checks that `id` is a function of `version`, and that PSCI_FEATURES knows it, if it should be.
+fn check_function(id: u32, version: Version) {
+    let there = if version == Version::V0_1 {
+        id == 0x95c1_ba5f || id == 0x95c1_ba60
+    } else {
+        FUNCTIONS
+            .iter()
+            .any(|(known, since)| *known == id && *since <= version)
+    };
+    let there_32 = there && id & 0x4000_0000 == 0;
+    let refusal = Outcome::Return(Registers(NOT_SUPPORTED));
+    // Zeros are good arguments for each of them, but for PSCI_FEATURES: there is no function 0.
+    let refused = run(&hvc(id, [0; 3]), config(version)) == refusal;
+    assert_eq!(refused, !there || id == 0x8400_000a, "{id:#x} {version:?}");
+    let refused = run(&hvc32(id, [0; 3]), config(version)) == refusal;
+    assert_eq!(
+        refused,
+        !there_32 || id == 0x8400_000a,
+        "{id:#x} {version:?}"
+    );
+
+    if version < Version::V1_0 {
+        return;
+    }
+    let expected = |there| match id {
+        0x8400_0015 | 0xc400_0015 if there => [1, 0, 0, 0],
+        // SMCCC_VERSION.
+        0x8000_0000 => [0; 4],
+        _ if there => [0; 4],
+        _ => NOT_SUPPORTED,
+    };
+    let features = hvc(0x8400_000a, [0x5555_0000_0000_0000 | u64::from(id), 1, 2]);
+    let answer = returned(run(&features, config(version)));
+    assert_eq!(answer, expected(there), "{id:#x} {version:?}");
+    let features = hvc32(0x8400_000a, [id.into(), 1, 2]);
+    let answer = returned(run(&features, config(version)));
+    assert_eq!(answer, expected(there_32), "{id:#x} {version:?}");
+}
+
+#[test]
+fn only_functions_of_the_version_are_there() {
+    for version in Version::ALL {
+        for id in interesting_ids() {
+            check_function(id, *version);
         }
     }
+}
 
-    #[test]
-    fn aarch32_has_no_64_bit_functions(id in any_psci_id(), version in any_version()) {
-        let outcome = run(&hvc32(id, [0, 0, 0]), config(version));
-        let there = outcome != Outcome::Return(Registers(NOT_SUPPORTED));
-        prop_assert!(!there || id & 0x4000_0000 == 0, "{id:#x}");
-        if version >= Version::V1_0 {
-            let features = returned(run(&hvc32(0x8400_000a, [id.into(), 0, 0]), config(version)));
-            prop_assert!(features == NOT_SUPPORTED || id & 0x4000_0000 == 0, "{id:#x}");
-        }
-    }
-
-    #[test]
-    fn psci_is_a_range_of_numbers(id in any_psci_id()) {
+#[test]
+fn psci_is_a_range_of_numbers() {
+    for id in interesting_ids() {
         let standard = id & 0x3f00_0000 == 0x0400_0000 && id & 0xffff < 0x20;
         let old = (0x95c1_ba5e..0x95c1_ba62).contains(&id);
-        prop_assert_eq!(Function::is_psci(FunctionId::new(id)), standard || old);
-        prop_assert_eq!(Function::is_0_1(FunctionId::new(id)), old);
-        for version in Version::ALL {
-            if Function::decode(FunctionId::new(id), *version).is_some() {
-                prop_assert!(standard || old);
-            }
+        assert_eq!(Function::is_psci(FunctionId::new(id)), standard || old);
+        assert_eq!(Function::is_0_1(FunctionId::new(id)), old);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_other_functions_are_there(id: u32, version in any_version()) {
+        check_function(id, version);
+        if Function::decode(FunctionId::new(id), version).is_some() {
+            prop_assert!(Function::is_psci(FunctionId::new(id)));
         }
     }
 
@@ -324,9 +339,8 @@ proptest! {
         let config = Config { version, system_suspend: enabled };
         let [x1, x2, x3] = arguments;
         let x0 = (u64::from(x0_high) << 32) | u64::from(id);
-        let call_ = Call::new(
-            kvm_core::smccc::Conduit::Hvc, false, 0, true, Registers([x0, x1, x2, x3]),
-        );
+        let registers = Registers([x0, x1, x2, x3]);
+        let call_ = Call::new(Conduit::Hvc, false, 0, true, registers);
         let outcome = run(&call_, config);
         let there = enabled && version >= Version::V1_0;
         if there {
@@ -443,10 +457,4 @@ fn events_say_what_happened() {
             (5, None, false),
         ]
     );
-}
-
-#[test]
-fn the_fake_vm_has_psci() {
-    let VcpuFeatures { psci_0_2, .. } = Vm::default().features;
-    assert!(psci_0_2);
 }

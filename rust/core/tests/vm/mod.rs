@@ -19,6 +19,7 @@ use kvm_core::{
         Firmware,
         Mitigation,
         Mitigations,
+        StolenTimeIpa,
         VcpuFeatures, //
     },
     psci::{
@@ -83,7 +84,7 @@ pub struct Vm {
     pub random: RefCell<Vec<u64>>,
     /// For the virtual and the physical counter.
     pub clock: Option<[ClockReading; 2]>,
-    pub stolen_time: Option<u64>,
+    pub stolen_time: Option<StolenTimeIpa>,
 }
 
 impl Default for Vm {
@@ -136,7 +137,7 @@ impl Environment for Vm {
         self.features
     }
 
-    fn stolen_time(&self) -> Option<u64> {
+    fn stolen_time(&self) -> Option<StolenTimeIpa> {
         self.stolen_time
     }
 }
