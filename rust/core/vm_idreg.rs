@@ -31,6 +31,8 @@ pub mod view;
 
 pub mod features;
 
+pub mod gates;
+
 pub mod host;
 
 pub mod config;

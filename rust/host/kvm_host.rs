@@ -39,6 +39,7 @@ pub mod translation;
 
 pub mod debug_regs;
 pub mod irqs;
+pub mod lock;
 mod registers;
 mod switch;
 
