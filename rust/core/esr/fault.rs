@@ -154,11 +154,19 @@ impl FaultStatus {
     /// It does for a stage 2 translation, access flag or address size fault, and for any stage 2
     /// fault on a stage 1 table walk (`s1ptw`). For a permission fault on the access itself
     /// HPFAR_EL2 is UNKNOWN, and the IPA has to be found with an AT instruction.
-    /// Source: Arm ARM, HPFAR_EL2.
+    ///
+    /// With FEAT_RME it also does for a granule protection fault in the second stage of
+    /// translation, which is one on fetching a stage 2 descriptor. The code does not tell it from
+    /// one on fetching a stage 1 descriptor, but while HCR_EL2.GPF is clear, as this hypervisor
+    /// leaves it, the latter is not taken from a guest to EL2. One that is not on a table walk
+    /// belongs to no stage.
+    ///
+    /// Source: Arm ARM, HPFAR_EL2, "Purpose"; pseudocode function IPAValid.
     #[inline]
     pub const fn writes_hpfar(self, s1ptw: bool) -> bool {
         match self {
             Self::AddressSize(_) | Self::Translation(_) | Self::AccessFlag(_) => true,
+            Self::GranuleProtectionWalk(_) => true,
             Self::Permission(_) => s1ptw,
             _ => false,
         }

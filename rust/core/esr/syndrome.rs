@@ -7,7 +7,10 @@ use crate::{
     bits::Bits,
     esr::{
         class::ExceptionClass,
-        fault::FaultStatus,
+        fault::{
+            FaultStatus,
+            Level, //
+        },
         iss::{
             Conditional,
             Coprocessor32,
@@ -223,14 +226,32 @@ impl Esr {
     /// `far_valid` tells whether FAR_EL1 is given the address. Nothing is said about the access
     /// itself: ISV is clear, and IL set as the architecture demands then.
     pub const fn external_abort(kind: AbortKind, origin: Origin, far_valid: bool) -> Self {
-        // The ISS of the two has these fields in the same places.
         const STATUS: Bits<6> = match FaultStatus::External.to_bits() {
             Some(bits) => bits,
             None => panic!("every External abort has a code"),
         };
+        // The ISS of the two has these fields in the same places.
         let iss = DataAbort::from_raw(0)
             .with_dfsc(STATUS)
             .with_fnv(!far_valid);
+        Self::abort(kind, origin, iss)
+    }
+
+    /// Returns the syndrome of a synchronous External abort on a stage 1 table walk that is
+    /// injected into EL1; the descriptor of `level` could not be read.
+    ///
+    /// FAR_EL1 is valid: FnV exists only for aborts that are not on a walk.
+    pub const fn external_abort_on_walk(kind: AbortKind, origin: Origin, level: Level) -> Self {
+        let status = match FaultStatus::ExternalWalk(level).to_bits() {
+            Some(bits) => bits,
+            // Not reached: every level has a code.
+            None => Bits::of::<0x14>(),
+        };
+        Self::abort(kind, origin, DataAbort::from_raw(0).with_dfsc(status))
+    }
+
+    /// Returns the syndrome of an abort with ISV clear.
+    const fn abort(kind: AbortKind, origin: Origin, iss: DataAbort) -> Self {
         let ec = match (kind, origin) {
             (AbortKind::Data, Origin::Lower) => ExceptionClass::DataAbortLower,
             (AbortKind::Data, Origin::Same) => ExceptionClass::DataAbortSame,

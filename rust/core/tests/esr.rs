@@ -202,6 +202,9 @@ fn hpfar_validity() {
         (0x0f, false, true),  // Permission.
         (0x10, false, false), // External abort.
         (0x21, false, false), // Alignment.
+        (0x22, true, true),   // Granule protection on a walk, level -2.
+        (0x27, true, true),   // Granule protection on a walk, level 3.
+        (0x28, false, false), // Granule protection, not on a walk.
     ] {
         assert_eq!(of(code).writes_hpfar(false), on_access, "{code:#x}");
         assert_eq!(of(code).writes_hpfar(true), on_walk, "{code:#x}");
@@ -542,6 +545,19 @@ fn injected_syndromes() {
             Esr::external_abort(kind, origin, far_valid).into_raw(),
             raw,
             "{kind:?} {origin:?}"
+        );
+    }
+    for (kind, origin, level, raw) in [
+        (AbortKind::Data, Origin::Same, 3, 0x9600_0017),
+        (AbortKind::Data, Origin::Lower, 0, 0x9200_0014),
+        (AbortKind::Instruction, Origin::Same, -1, 0x8600_0013),
+        (AbortKind::Instruction, Origin::Lower, -2, 0x8200_0012),
+    ] {
+        let level = Level::new(level).unwrap();
+        assert_eq!(
+            Esr::external_abort_on_walk(kind, origin, level).into_raw(),
+            raw,
+            "{kind:?} {origin:?} {level:?}"
         );
     }
 }
