@@ -18,7 +18,8 @@ pub use self::{
     guest::{
         BadPstate,
         GuestPstate,
-        GuestState, //
+        GuestState,
+        PstateFeatures, //
     },
     mode::Mode,
     spsr::{

@@ -8,7 +8,10 @@
 use crate::{
     bit_struct,
     pstate::{
-        guest::GuestPstate,
+        guest::{
+            GuestPstate,
+            PstateFeatures, //
+        },
         mode::Mode,
         spsr::Pstate, //
     },
@@ -45,6 +48,23 @@ pub struct EntryFeatures {
     pub ebep: bool,
     /// FEAT_GCS, and GCSCR_EL1.EXLOCKEN is set.
     pub gcs_exlocken: bool,
+}
+
+impl EntryFeatures {
+    /// Returns what entry depends on in a VM with `features`; `gcs_exlocken` is GCSCR_EL1.EXLOCKEN
+    /// of the vCPU.
+    #[inline]
+    pub const fn of(features: PstateFeatures, gcs_exlocken: bool) -> Self {
+        Self {
+            pan: features.pan,
+            ssbs: features.ssbs,
+            dit: features.dit,
+            mte2: features.mte2,
+            nmi: features.nmi,
+            ebep: features.ebep,
+            gcs_exlocken: features.gcs && gcs_exlocken,
+        }
+    }
 }
 
 /// Which of the four vectors of a group is taken.

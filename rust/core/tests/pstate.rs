@@ -13,6 +13,7 @@ use kvm_core::{
         Mode,
         Pstate,
         Pstate32,
+        PstateFeatures,
         SctlrEntry, //
     },
 };
@@ -33,6 +34,22 @@ const ALL: EntryFeatures = EntryFeatures {
     nmi: true,
     ebep: true,
     gcs_exlocken: true,
+};
+
+/// The same for the bits of PSTATE.
+const ALL_BITS: PstateFeatures = PstateFeatures {
+    pan: true,
+    uao: true,
+    dit: true,
+    ssbs: true,
+    bti: true,
+    mte2: true,
+    nmi: true,
+    ebep: true,
+    sebep: true,
+    gcs: true,
+    pauth_lr: true,
+    uinj: true,
 };
 
 /// M[4:0] of the modes that each of `STATES` has, by the Arm ARM's tables of modes.
@@ -59,21 +76,21 @@ fn any_features() -> impl Strategy<Value = EntryFeatures> {
 }
 
 fn aarch64(raw: u64) -> GuestPstate {
-    GuestPstate::new(raw, GuestState::Aarch64 { el0_aarch32: true }).unwrap()
+    GuestPstate::new(raw, GuestState::Aarch64 { el0_aarch32: true }, ALL_BITS).unwrap()
 }
 
 proptest! {
     #[test]
     fn guest_state_is_never_more_than_el1(raw: u64) {
         for (state, allowed) in STATES.iter().zip(ALLOWED) {
-            match GuestPstate::new(raw, *state) {
+            match GuestPstate::new(raw, *state, ALL_BITS) {
                 Ok(pstate) => {
                     prop_assert!(allowed.contains(&(raw & 0x1f)));
                     prop_assert_eq!(pstate.into_raw() & 0x1f, raw & 0x1f);
                     prop_assert_eq!(pstate.mode().into_bits().get(), raw & 0x1f);
                     // No bit appears, only reserved ones go.
                     prop_assert_eq!(pstate.into_raw() & !raw, 0);
-                    prop_assert_eq!(GuestPstate::new(pstate.into_raw(), *state), Ok(pstate));
+                    prop_assert_eq!(GuestPstate::new(pstate.into_raw(), *state, ALL_BITS), Ok(pstate));
                 }
                 Err(error) => {
                     prop_assert!(!allowed.contains(&(raw & 0x1f)));
@@ -81,6 +98,39 @@ proptest! {
                 }
             }
         }
+    }
+
+    #[test]
+    fn bits_of_absent_features_are_cleared(raw: u64, mode in 0usize..4, has: [bool; 12]) {
+        let [pan, uao, dit, ssbs, bti, mte2, nmi, ebep, sebep, gcs, pauth_lr, uinj] = has;
+        let features = PstateFeatures {
+            pan, uao, dit, ssbs, bti, mte2, nmi, ebep, sebep, gcs, pauth_lr, uinj,
+        };
+        let raw = (raw & !0x1f) | ALLOWED[1][mode];
+        let all = GuestPstate::new(raw, STATES[1], ALL_BITS).unwrap().into_raw();
+        let some = GuestPstate::new(raw, STATES[1], features).unwrap();
+        // The bits of each feature in the order above; AArch32 has three of them.
+        let bits: [u64; 12] = if mode == 3 {
+            [1 << 22, 0, 1 << 24, 1 << 23, 0, 0, 0, 0, 0, 0, 0, 0]
+        } else {
+            [
+                1 << 22, 1 << 23, 1 << 24, 1 << 12, 3 << 10, 1 << 25,
+                1 << 13, 1 << 32, 1 << 33, 1 << 34, 1 << 35, 1 << 36,
+            ]
+        };
+        let absent = bits.iter().zip(has).filter(|(_, has)| !has).fold(0, |sum, (bit, _)| sum | bit);
+        prop_assert_eq!(some.into_raw(), all & !absent);
+
+        // An exception taken from there has no bit of an absent feature either.
+        let entry = ExceptionEntry::new(
+            some,
+            ExceptionKind::Synchronous,
+            SctlrEntry::from_raw(0),
+            EntryFeatures::of(features, true),
+        )
+        .unwrap();
+        let handler = entry.pstate.into_raw();
+        prop_assert_eq!(GuestPstate::new(handler, STATES[0], features), Ok(entry.pstate));
     }
 
     #[test]
@@ -110,12 +160,12 @@ proptest! {
             | bit(features.gcs_exlocken && old & 0x1c == 4, 34);
         prop_assert_eq!(entry.pstate.into_raw(), expected);
         prop_assert_eq!(entry.spsr, old);
-        prop_assert_eq!(GuestPstate::new(expected, STATES[0]), Ok(entry.pstate));
+        prop_assert_eq!(GuestPstate::new(expected, STATES[0], ALL_BITS), Ok(entry.pstate));
     }
 
     #[test]
     fn aarch32_above_el0_has_no_entry_to_aarch64(raw: u64, mode in 1usize..7, features in any_features()) {
-        let from = GuestPstate::new((raw & !0x1f) | ALLOWED[2][mode], GuestState::Aarch32).unwrap();
+        let from = GuestPstate::new((raw & !0x1f) | ALLOWED[2][mode], GuestState::Aarch32, ALL_BITS).unwrap();
         prop_assert_eq!(
             ExceptionEntry::new(from, ExceptionKind::Irq, SctlrEntry::from_raw(raw), features),
             None
@@ -128,12 +178,14 @@ fn hypervisor_modes_are_refused() {
     // EL2h with everything masked: what CVE-2018-18021 let userspace set.
     for raw in [0x3c9, 0x3c8, 0x3cd, 0x3cc, 0x1da, 0x1d6] {
         for state in STATES {
-            let error = GuestPstate::new(raw, state).unwrap_err();
+            let error = GuestPstate::new(raw, state, ALL_BITS).unwrap_err();
             assert_eq!(error.mode, raw & 0x1f);
         }
     }
     assert_eq!(
-        GuestPstate::new(0x3c9, STATES[0]).unwrap_err().to_string(),
+        GuestPstate::new(0x3c9, STATES[0], ALL_BITS)
+            .unwrap_err()
+            .to_string(),
         "PSTATE.M of 0x9 is not a mode of this vCPU"
     );
 }
