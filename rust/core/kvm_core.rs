@@ -57,3 +57,4 @@ pub mod psci;
 pub mod firmware;
 pub mod invalidate;
 pub mod traps;
+pub mod context;

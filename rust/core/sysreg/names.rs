@@ -32,6 +32,9 @@ names! {
     /// Data cache line clean and invalidate by set/way.
     DC_CISW = (1, 0, 7, 14, 2);
 
+    /// Monitor Debug System Control Register.
+    MDSCR_EL1 = (2, 0, 0, 2, 2);
+
     /// Main ID Register.
     MIDR_EL1 = (3, 0, 0, 0, 0);
     /// Multiprocessor Affinity Register.
@@ -121,6 +124,21 @@ names! {
 
     /// Current Cache Size ID Register.
     CCSIDR_EL1 = (3, 1, 0, 0, 0);
+    /// System Control Register, EL1.
+    SCTLR_EL1 = (3, 0, 1, 0, 0);
+    /// Extended System Control Register, EL1.
+    SCTLR2_EL1 = (3, 0, 1, 0, 3);
+    /// Saved Program Status Register, EL1.
+    SPSR_EL1 = (3, 0, 4, 0, 0);
+    /// Exception Link Register, EL1.
+    ELR_EL1 = (3, 0, 4, 0, 1);
+    /// Exception Syndrome Register, EL1.
+    ESR_EL1 = (3, 0, 5, 2, 0);
+    /// Fault Address Register, EL1.
+    FAR_EL1 = (3, 0, 6, 0, 0);
+    /// Vector Base Address Register, EL1.
+    VBAR_EL1 = (3, 0, 12, 0, 0);
+
     /// Cache Level ID Register.
     CLIDR_EL1 = (3, 1, 0, 0, 1);
     /// Current Cache Size ID Register 2.

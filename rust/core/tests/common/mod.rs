@@ -4,6 +4,8 @@
 
 #![allow(dead_code)]
 
+pub mod vcpu;
+
 use kvm_core::{
     cpu::{
         CpuFeatures,
