@@ -58,3 +58,5 @@ pub mod firmware;
 pub mod invalidate;
 pub mod traps;
 pub mod context;
+
+pub mod inject;
