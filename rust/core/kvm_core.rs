@@ -60,3 +60,5 @@ pub mod traps;
 pub mod context;
 
 pub mod inject;
+
+pub mod mmio;
