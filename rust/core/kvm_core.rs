@@ -62,3 +62,5 @@ pub mod context;
 pub mod inject;
 
 pub mod mmio;
+
+pub mod events;
