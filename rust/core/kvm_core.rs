@@ -64,3 +64,5 @@ pub mod inject;
 pub mod mmio;
 
 pub mod events;
+
+pub mod guest_debug;
