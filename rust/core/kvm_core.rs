@@ -66,3 +66,5 @@ pub mod mmio;
 pub mod events;
 
 pub mod guest_debug;
+
+pub mod setway;
