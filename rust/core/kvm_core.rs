@@ -68,3 +68,5 @@ pub mod events;
 pub mod guest_debug;
 
 pub mod setway;
+
+pub mod exit_reason;
