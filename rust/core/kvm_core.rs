@@ -18,6 +18,10 @@
 //! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers; [`ipa`],
 //! [`cpu`], [`vm_idreg`] and [`traps`] hold the decisions that are made from them. A module uses
 //! those before it in this list, never one after it.
+//! and [`cpu`] hold the decisions that are made from them. [`context`] is a vCPU's registers to
+//! whoever emulates an instruction; on it stand [`inject`], [`mmio`], [`events`] and
+//! [`guest_debug`], and beside it [`setway`] and [`exit_reason`]. A module uses those before it in
+//! this list, never one after it.
 
 // Kbuild says so itself on the command line.
 #![cfg_attr(not(MODULE), no_std)]
