@@ -26,6 +26,11 @@ SYM_FUNC_START(kvm_vhe_reset_guest_translation)
 	ret
 SYM_FUNC_END(kvm_vhe_reset_guest_translation)
 
+/* The name before it was changed. */
+#ifndef ARM64_WORKAROUND_REPEAT_TLBI_SYNC
+#define ARM64_WORKAROUND_REPEAT_TLBI_SYNC ARM64_WORKAROUND_REPEAT_TLBI
+#endif
+
 /* No walks of the tables at TTBR0_EL1 and TTBR1_EL1. */
 #define EPD0	(1 << 7)
 #define EPD1	(1 << 23)
