@@ -164,42 +164,49 @@ impl<T: MmuCallbacks> MmuNotifier<T> {
         callbacks.invalidate_range_end(start..end);
     }
 
+    /// The C type of the answer, of this callback and the next two, is `bool` or `int`, depending on
+    /// the kernel's release.
+    ///
     /// # Safety
     ///
     /// As [`Self::invalidate_range_start`].
-    unsafe extern "C" fn clear_flush_young(
+    unsafe extern "C" fn clear_flush_young<R: From<bool>>(
         raw: *mut bindings::mmu_notifier,
         _mm: *mut bindings::mm_struct,
         start: c_ulong,
         end: c_ulong,
-    ) -> bool {
+    ) -> R {
         // SAFETY: By this function's contract.
-        unsafe { Self::callbacks(raw) }.clear_young(start..end, true)
+        unsafe { Self::callbacks(raw) }
+            .clear_young(start..end, true)
+            .into()
     }
 
     /// # Safety
     ///
     /// As [`Self::invalidate_range_start`].
-    unsafe extern "C" fn clear_young(
+    unsafe extern "C" fn clear_young<R: From<bool>>(
         raw: *mut bindings::mmu_notifier,
         _mm: *mut bindings::mm_struct,
         start: c_ulong,
         end: c_ulong,
-    ) -> bool {
+    ) -> R {
         // SAFETY: By this function's contract.
-        unsafe { Self::callbacks(raw) }.clear_young(start..end, false)
+        unsafe { Self::callbacks(raw) }
+            .clear_young(start..end, false)
+            .into()
     }
 
     /// # Safety
     ///
     /// As [`Self::invalidate_range_start`].
-    unsafe extern "C" fn test_young(
+    unsafe extern "C" fn test_young<R: From<bool>>(
         raw: *mut bindings::mmu_notifier,
         _mm: *mut bindings::mm_struct,
         address: c_ulong,
-    ) -> bool {
+    ) -> R {
         // SAFETY: By this function's contract.
-        unsafe { Self::callbacks(raw) }.test_young(address)
+        unsafe { Self::callbacks(raw) }.test_young(address).into()
     }
 
     /// # Safety
