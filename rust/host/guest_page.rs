@@ -225,6 +225,20 @@ fn present_writable_page(address: usize) -> Option<FaultedPage> {
     }
 }
 
+/// The size in bytes of what one entry of the current process's tables maps at a user address: a
+/// page, or a block whose parts are contiguous and aligned in physical memory, too, so that one
+/// entry of stage 2 may map them; none if nothing is mapped. Does not sleep.
+///
+/// It says what is so now. It stays so under the lock of the VM's tables if no invalidation concerns
+/// the block and none did since its page was looked up.
+pub fn mapping_size(address: usize) -> Option<usize> {
+    // SAFETY: Any address may be asked for.
+    match unsafe { bindings::kvm_vhe_user_mapping_shift(address) } {
+        0 => None,
+        shift => 1_usize.checked_shl(shift),
+    }
+}
+
 fn fault_error(errno: c_int) -> FaultError {
     match -errno {
         e if e == linux::ENOMEM as c_int => FaultError::NoMemory,

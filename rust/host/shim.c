@@ -5,7 +5,9 @@
 #include <linux/mmzone.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
+#include <linux/pgtable.h>
 #include <linux/preempt.h>
+#include <linux/sched.h>
 #include <linux/vmstat.h>
 #include <asm/memory.h>
 
@@ -98,4 +100,50 @@ bool kvm_vhe_may_map_uncached(struct vm_area_struct *vma)
 unsigned long kvm_vhe_vma_page_size(struct vm_area_struct *vma)
 {
 	return vma_kernel_pagesize(vma);
+}
+
+/*
+ * The logarithm of the size of what the current process's tables map at an
+ * address in one entry, zero for nothing.  With interrupts off no table that is
+ * being looked at is freed.
+ */
+unsigned int kvm_vhe_user_mapping_shift(unsigned long address)
+{
+	unsigned int shift = 0;
+	unsigned long flags;
+	pgd_t *pgdp, pgd;
+	p4d_t *p4dp, p4d;
+	pud_t *pudp, pud;
+	pmd_t pmd;
+
+	if (!current->mm || address >= TASK_SIZE)
+		return 0;
+
+	local_irq_save(flags);
+
+	pgdp = pgd_offset(current->mm, address);
+	pgd = READ_ONCE(*pgdp);
+	if (pgd_none(pgd))
+		goto out;
+
+	p4dp = p4d_offset_lockless(pgdp, pgd, address);
+	p4d = READ_ONCE(*p4dp);
+	if (p4d_none(p4d))
+		goto out;
+
+	pudp = pud_offset_lockless(p4dp, p4d, address);
+	pud = READ_ONCE(*pudp);
+	if (!pud_present(pud))
+		goto out;
+	if (pud_leaf(pud)) {
+		shift = PUD_SHIFT;
+		goto out;
+	}
+
+	pmd = READ_ONCE(*pmd_offset_lockless(pudp, pud, address));
+	if (pmd_present(pmd))
+		shift = pmd_leaf(pmd) ? PMD_SHIFT : PAGE_SHIFT;
+out:
+	local_irq_restore(flags);
+	return shift;
 }

@@ -41,6 +41,7 @@ void kvm_vhe_count_table_pages(struct page *page, int pages);
 
 bool kvm_vhe_may_map_uncached(struct vm_area_struct *vma);
 unsigned long kvm_vhe_vma_page_size(struct vm_area_struct *vma);
+unsigned int kvm_vhe_user_mapping_shift(unsigned long address);
 
 /* cacheops.S */
 unsigned long kvm_vhe_dcache_clean_inval(unsigned long start, unsigned long end,
