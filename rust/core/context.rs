@@ -14,7 +14,7 @@ use crate::{
         GuestPstate,
         Pstate32, //
     },
-    sysreg::SysReg, //
+    register::Reg, //
 };
 
 /// A general register as an AArch64 instruction names it where 31 means the zero register, XZR.
@@ -89,10 +89,10 @@ impl Gprs {
 /// syndrome of a trap names it.
 pub trait Context {
     /// Returns a system register.
-    fn sysreg(&self, reg: SysReg) -> u64;
+    fn sysreg(&self, reg: Reg) -> u64;
 
     /// Sets a system register.
-    fn set_sysreg(&mut self, reg: SysReg, value: u64);
+    fn set_sysreg(&mut self, reg: Reg, value: u64);
 
     /// Returns a general register; XZR reads as zero. See [`Gprs`].
     fn gpr(&self, index: Gpr) -> u64;

@@ -29,6 +29,7 @@ use crate::{
         GuestPstate,
         SctlrEntry, //
     },
+    register::Reg,
     sysreg::SysReg, //
 };
 
@@ -193,17 +194,17 @@ impl Exception {
         features: EntryFeatures,
     ) -> Result<(), NotAarch64> {
         let from = vcpu.pstate();
-        let sctlr = SctlrEntry::from_raw(vcpu.sysreg(SysReg::SCTLR_EL1));
+        let sctlr = SctlrEntry::from_raw(vcpu.sysreg(Reg::SCTLR_EL1));
         let Some(entry) = ExceptionEntry::new(from, self.kind(sctlr2), sctlr, features) else {
             return Err(NotAarch64);
         };
-        vcpu.set_sysreg(SysReg::ESR_EL1, self.esr(origin_of(from)).into_raw());
+        vcpu.set_sysreg(Reg::ESR_EL1, self.esr(origin_of(from)).into_raw());
         if let Some(far) = self.far() {
-            vcpu.set_sysreg(SysReg::FAR_EL1, far);
+            vcpu.set_sysreg(Reg::FAR_EL1, far);
         }
-        vcpu.set_sysreg(SysReg::SPSR_EL1, entry.spsr);
-        vcpu.set_sysreg(SysReg::ELR_EL1, vcpu.pc());
-        let vbar = Vbar::from_raw(vcpu.sysreg(SysReg::VBAR_EL1));
+        vcpu.set_sysreg(Reg::SPSR_EL1, entry.spsr);
+        vcpu.set_sysreg(Reg::ELR_EL1, vcpu.pc());
+        let vbar = Vbar::from_raw(vcpu.sysreg(Reg::VBAR_EL1));
         vcpu.set_pc((vbar.base().get() << 11) | entry.vector_offset);
         vcpu.set_pstate(entry.pstate);
         Ok(())

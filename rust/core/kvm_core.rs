@@ -8,20 +8,12 @@
 //!
 //! From the bottom up: [`bits`] and [`mod@bit_struct`] are the vocabulary every register is
 //! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers, and
-//! [`register`] is the table of a vCPU's; [`ipa`], [`cpu`] and [`vm_idreg`] hold the decisions that
-//! are made from them; [`one_reg`] names registers to user space. [`smccc`], [`psci`] and
-//! [`firmware`] are what a guest finds behind HVC and SMC. A module uses those before it in the list
-//! below, never one after it.
-//! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers; [`ipa`]
-//! and [`cpu`] hold the decisions that are made from them; [`invalidate`] orders faults and
-//! notifications. A module uses those before it in this list, never one after it.
-//! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers; [`ipa`],
-//! [`cpu`], [`vm_idreg`] and [`traps`] hold the decisions that are made from them. A module uses
-//! those before it in this list, never one after it.
-//! and [`cpu`] hold the decisions that are made from them. [`context`] is a vCPU's registers to
-//! whoever emulates an instruction; on it stand [`inject`], [`mmio`], [`events`] and
-//! [`guest_debug`], and beside it [`setway`] and [`exit_reason`]. A module uses those before it in
-//! this list, never one after it.
+//! [`register`] is the table of a vCPU's; [`ipa`], [`cpu`], [`vm_idreg`] and [`traps`] hold the
+//! decisions that are made from them; [`one_reg`] names registers to user space. [`context`] is a
+//! vCPU's registers as emulation sees them: [`inject`], [`mmio`], [`events`] and [`guest_debug`] work
+//! on it, [`setway`] and [`exit_reason`] beside it. [`smccc`], [`psci`] and [`firmware`] are what a
+//! guest finds behind HVC and SMC, [`invalidate`] keeps faults and the host's notifications in
+//! order. A module uses those before it in the list below, never one after it.
 
 // Kbuild says so itself on the command line.
 #![cfg_attr(not(MODULE), no_std)]
@@ -54,23 +46,26 @@ pub mod cpu;
 
 pub mod vm_idreg;
 
-pub mod smccc;
-
-pub mod psci;
-
-pub mod firmware;
-pub mod invalidate;
 pub mod traps;
+
 pub mod context;
 
 pub mod inject;
 
 pub mod mmio;
 
+pub mod setway;
+
 pub mod events;
 
 pub mod guest_debug;
 
-pub mod setway;
-
 pub mod exit_reason;
+
+pub mod smccc;
+
+pub mod psci;
+
+pub mod firmware;
+
+pub mod invalidate;

@@ -26,7 +26,7 @@ use crate::{
         HpfarEl2, //
     },
     pstate::Mode,
-    sysreg::SysReg, //
+    register::Reg, //
 };
 
 bit_struct! {
@@ -55,7 +55,7 @@ impl Endian {
         let big = match pstate.aarch32() {
             Some(aarch32) => aarch32.e(),
             None => {
-                let sctlr = SctlrEndian::from_raw(vcpu.sysreg(SysReg::SCTLR_EL1));
+                let sctlr = SctlrEndian::from_raw(vcpu.sysreg(Reg::SCTLR_EL1));
                 match pstate.mode() {
                     Mode::El0t => sctlr.e0e(),
                     _ => sctlr.ee(),

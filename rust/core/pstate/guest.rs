@@ -161,9 +161,9 @@ impl GuestPstate {
     /// Returns `raw`, from userspace or from SPSR_EL2, as a state for a vCPU of kind `state`
     /// in a VM with `features`.
     ///
-    /// Reserved bits, those of features that the VM lacks included, are cleared, not refused. Today they do nothing, so an older VMM that passes
-    /// on what it was given goes on working; kept, they would switch on a feature of some future
-    /// CPU behind the VM's back.
+    /// Reserved bits, those of features that the VM lacks included, are cleared, not refused. Today
+    /// they do nothing, so an older VMM that passes on what it was given goes on working; kept, they
+    /// would switch on a feature of some future CPU behind the VM's back.
     ///
     /// # Errors
     ///
@@ -179,6 +179,20 @@ impl GuestPstate {
             _ => Err(BadPstate {
                 mode: Bits::truncated(raw),
             }),
+        }
+    }
+
+    /// Returns the state that SPSR_EL2 reports of a guest which was entered with another
+    /// `GuestPstate`: what it can have become is what it may be.
+    ///
+    /// A mode of EL2 or EL3, which no exit from a guest reports, becomes [`GuestPstate::RESET`].
+    #[inline]
+    pub const fn from_exit(spsr: u64) -> Self {
+        match Pstate::from_raw(spsr).mode() {
+            Some(Mode::El2t | Mode::El2h | Mode::El3t | Mode::El3h | Mode::Mon | Mode::Hyp)
+            | None => Self::RESET,
+            Some(mode) if mode.is_aarch32() => Self(spsr & Pstate32::MASK),
+            Some(_) => Self(spsr & Pstate::MASK),
         }
     }
 

@@ -32,7 +32,7 @@ use kvm_core::{
         GuestPstate,
         GuestState, //
     },
-    sysreg::SysReg, //
+    register::Reg, //
 };
 use proptest::prelude::*;
 
@@ -147,9 +147,9 @@ fn an_abort_ends_the_access() {
         )
         .unwrap();
     assert!(!mmio.is_pending());
-    assert_eq!(vcpu.sysregs[&SysReg::ELR_EL1], 0x4000);
-    assert_eq!(vcpu.sysregs[&SysReg::ESR_EL1], 0x9600_0010);
-    assert_eq!(vcpu.sysregs[&SysReg::FAR_EL1], 0xffff_0000_1234);
+    assert_eq!(vcpu.sysregs[&Reg::ELR_EL1], 0x4000);
+    assert_eq!(vcpu.sysregs[&Reg::ESR_EL1], 0x9600_0010);
+    assert_eq!(vcpu.sysregs[&Reg::FAR_EL1], 0xffff_0000_1234);
     assert_eq!(vcpu.pc, 0x200);
     assert_eq!(serror.vsesr(), Some(0x101_d1ed));
     // It is not pending, it was taken.

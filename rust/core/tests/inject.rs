@@ -29,6 +29,7 @@ use kvm_core::{
         GuestPstate,
         GuestState, //
     },
+    register::Reg,
     sysreg::SysReg, //
 };
 use proptest::prelude::*;
@@ -67,12 +68,12 @@ fn any_exception() -> impl Strategy<Value = Exception> {
 
 /// Makes a vCPU in state `raw` take `exception` and returns ESR_EL1, and the vector's offset.
 fn take(exception: Exception, raw: u64, sctlr2: u64) -> (u64, u64, Vcpu) {
-    let mut vcpu = Vcpu::new(pstate(raw), 0x4000).with(SysReg::VBAR_EL1, VBAR);
+    let mut vcpu = Vcpu::new(pstate(raw), 0x4000).with(Reg::VBAR_EL1, VBAR);
     let features = EntryFeatures::of(ALL, false);
     exception
         .take(&mut vcpu, Sctlr2El1::from_raw(sctlr2), features)
         .unwrap();
-    let esr = vcpu.sysregs[&SysReg::ESR_EL1];
+    let esr = vcpu.sysregs[&Reg::ESR_EL1];
     (esr, vcpu.pc - VBAR, vcpu)
 }
 
@@ -88,15 +89,15 @@ proptest! {
         let (mode, group) = [(0x00, 0x400), (0x04, 0x000), (0x05, 0x200), (0x10, 0x600)][mode];
         let from = pstate((raw & !0x1f) | mode);
         let mut vcpu = Vcpu::new(from, 0x1234_5678)
-            .with(SysReg::VBAR_EL1, VBAR | 0x7ff)
-            .with(SysReg::SCTLR_EL1, sctlr)
-            .with(SysReg::FAR_EL1, FAR);
+            .with(Reg::VBAR_EL1, VBAR | 0x7ff)
+            .with(Reg::SCTLR_EL1, sctlr)
+            .with(Reg::FAR_EL1, FAR);
         let before = vcpu.clone();
         let sctlr2 = Sctlr2El1::from_raw(0).with_ease(ease);
         exception.take(&mut vcpu, sctlr2, EntryFeatures::of(ALL, true)).unwrap();
 
-        prop_assert_eq!(vcpu.sysregs[&SysReg::ELR_EL1], 0x1234_5678);
-        prop_assert_eq!(vcpu.sysregs[&SysReg::SPSR_EL1], from.into_raw());
+        prop_assert_eq!(vcpu.sysregs[&Reg::ELR_EL1], 0x1234_5678);
+        prop_assert_eq!(vcpu.sysregs[&Reg::SPSR_EL1], from.into_raw());
         prop_assert_eq!(vcpu.pstate.into_raw() & 0x3df, 0x3c5);
         let serror = match exception {
             Exception::SError(_) => true,
@@ -105,7 +106,7 @@ proptest! {
         };
         prop_assert_eq!(vcpu.pc, VBAR + group + if serror { 0x180 } else { 0 });
         // EL1 is told of EL0 as lower, of itself as the same, in each class that has two numbers.
-        let ec = (vcpu.sysregs[&SysReg::ESR_EL1] >> 26) & 0x3f;
+        let ec = (vcpu.sysregs[&Reg::ESR_EL1] >> 26) & 0x3f;
         let lower = matches!(mode, 0x00 | 0x10);
         if matches!(ec, 0x20..=0x21 | 0x24..=0x25 | 0x30..=0x35) {
             prop_assert_eq!(ec & 1 == 0, lower);
@@ -116,11 +117,11 @@ proptest! {
             Exception::ExternalAbort { access: AbortedAccess::Walk { far, .. }, .. } => Some(far),
             _ => exception.far(),
         };
-        prop_assert_eq!(vcpu.sysregs[&SysReg::FAR_EL1], far.unwrap_or(FAR));
+        prop_assert_eq!(vcpu.sysregs[&Reg::FAR_EL1], far.unwrap_or(FAR));
         // And nothing else.
         prop_assert_eq!(vcpu.gprs, before.gprs);
         prop_assert_eq!(vcpu.sysregs.len(), 6);
-        prop_assert_eq!(vcpu.sysregs[&SysReg::SCTLR_EL1], sctlr);
+        prop_assert_eq!(vcpu.sysregs[&Reg::SCTLR_EL1], sctlr);
     }
 
     #[test]
@@ -144,11 +145,11 @@ fn aborts_as_the_selftests_want_them() {
     let access = AbortedAccess::Final { far: Some(FAR) };
     let (esr, offset, vcpu) = take(abort(access), 0x3c5, 0);
     assert_eq!((esr, offset), (0x9600_0010, 0x200));
-    assert_eq!(vcpu.sysregs[&SysReg::FAR_EL1], FAR);
+    assert_eq!(vcpu.sysregs[&Reg::FAR_EL1], FAR);
     // EASE, bit 5: the vector of SError, the same syndrome.
     let (esr, offset, vcpu) = take(abort(access), 0x3c5, 1 << 5);
     assert_eq!((esr, offset), (0x9600_0010, 0x380));
-    assert_eq!(vcpu.sysregs[&SysReg::FAR_EL1], FAR);
+    assert_eq!(vcpu.sysregs[&Reg::FAR_EL1], FAR);
     // A walk that failed at level 3.
     let level = Level::new(3).unwrap();
     let (esr, _, _) = take(abort(AbortedAccess::Walk { far: FAR, level }), 0x3c5, 0);
@@ -187,7 +188,7 @@ fn debug_exceptions_of_the_guest() {
         let exception = DebugException::new(Esr::from_raw(hyp), FAR).unwrap();
         let (esr, _, vcpu) = take(Exception::Debug(exception), 0x0, 0);
         assert_eq!(esr, el0, "{hyp:#x}");
-        assert_eq!(vcpu.sysregs.contains_key(&SysReg::FAR_EL1), far);
+        assert_eq!(vcpu.sysregs.contains_key(&Reg::FAR_EL1), far);
         assert_eq!(take(Exception::Debug(exception), 0x5, 0).0, el1, "{hyp:#x}");
     }
     // From EL2 itself, a vector catch, and what is no debug exception.

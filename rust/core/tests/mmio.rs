@@ -18,7 +18,7 @@ use kvm_core::{
         Outcome,
         PendingMmio, //
     },
-    sysreg::SysReg, //
+    register::Reg, //
 };
 use proptest::prelude::*;
 
@@ -128,7 +128,7 @@ proptest! {
         data: [u8; 8],
         far: u64,
     ) {
-        let mut vcpu = Vcpu::new(pstate(raw | (1 << 21)), 0x4000).with(SysReg::SCTLR_EL1, sctlr);
+        let mut vcpu = Vcpu::new(pstate(raw | (1 << 21)), 0x4000).with(Reg::SCTLR_EL1, sctlr);
         let outcome = decode(&vcpu, insn.esr(), far, HpfarEl2::from_raw(HPFAR));
         let Outcome::Access(access) = outcome else {
             panic!("{outcome:?}");
@@ -154,7 +154,7 @@ proptest! {
         let mut pending = PendingMmio::NONE;
         prop_assert!(!pending.finish(&mut vcpu, data));
         pending.start(&access, insn.esr());
-        vcpu.sysregs.insert(SysReg::SCTLR_EL1, !sctlr);
+        vcpu.sysregs.insert(Reg::SCTLR_EL1, !sctlr);
         prop_assert!(pending.is_pending());
         prop_assert!(pending.finish(&mut vcpu, data));
         prop_assert_eq!(vcpu.gprs, expected.gprs);
@@ -232,7 +232,7 @@ fn sign_extension() {
         };
         for big in [false, true] {
             let sctlr = u64::from(big) << 24;
-            let mut vcpu = Vcpu::new(pstate(0x0), 0).with(SysReg::SCTLR_EL1, sctlr);
+            let mut vcpu = Vcpu::new(pstate(0x0), 0).with(Reg::SCTLR_EL1, sctlr);
             let mut pending = PendingMmio::NONE;
             pending.start(&access_of(&vcpu, insn.esr()), insn.esr());
             assert!(pending.finish(&mut vcpu, insn.store(data, big)));

@@ -15,7 +15,7 @@ use kvm_core::{
         GuestState,
         PstateFeatures, //
     },
-    sysreg::SysReg, //
+    register::Reg, //
 };
 
 /// A VM with every feature that PSTATE knows.
@@ -42,7 +42,7 @@ pub fn pstate(raw: u64) -> GuestPstate {
 /// A vCPU. A system register that was not set reads as zero.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Vcpu {
-    pub sysregs: BTreeMap<SysReg, u64>,
+    pub sysregs: BTreeMap<Reg, u64>,
     pub gprs: Gprs,
     pub pc: u64,
     pub pstate: GuestPstate,
@@ -64,18 +64,18 @@ impl Vcpu {
     }
 
     /// The same with a system register set.
-    pub fn with(mut self, reg: SysReg, value: u64) -> Self {
+    pub fn with(mut self, reg: Reg, value: u64) -> Self {
         self.sysregs.insert(reg, value);
         self
     }
 }
 
 impl Context for Vcpu {
-    fn sysreg(&self, reg: SysReg) -> u64 {
+    fn sysreg(&self, reg: Reg) -> u64 {
         self.sysregs.get(&reg).copied().unwrap_or(0)
     }
 
-    fn set_sysreg(&mut self, reg: SysReg, value: u64) {
+    fn set_sysreg(&mut self, reg: Reg, value: u64) {
         self.sysregs.insert(reg, value);
     }
 
