@@ -31,9 +31,15 @@ impl Caches {
     /// to clean looks for a signal or a reschedule in between.
     pub const MAX_BYTES: usize = 16 * PAGE_SIZE;
 
-    /// Makes it of the system's CTR_EL0: what [`ReadIdRegister`](kvm_core::cpu::ReadIdRegister)
-    /// reads for the system, with the smallest line of all CPUs.
-    pub fn new(ctr: u64) -> Self {
+    /// Reads the system's CTR_EL0, which has the smallest line of all CPUs and what instruction caches
+    /// all of them have.
+    pub fn of_system() -> Self {
+        // SAFETY: Reads the kernel's table of registers, which has this one. The encoding is that of
+        // `sys_reg(3, 3, 0, 0, 1)` in `arch/arm64/include/asm/sysreg.h`.
+        Self::new(unsafe { linux::read_sanitised_ftr_reg(3 << 19 | 3 << 16 | 1 << 5) })
+    }
+
+    fn new(ctr: u64) -> Self {
         /// CTR_EL0.L1Ip: virtually indexed, physically tagged.
         const VIPT: u64 = 0b10;
 
