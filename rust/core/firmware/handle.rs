@@ -47,8 +47,9 @@ pub trait Environment: Platform + Entropy + Clock {
     /// Returns the vCPU's features.
     fn features(&self) -> VcpuFeatures;
 
-    /// Returns where the vCPU's stolen time is to be reported (KVM_ARM_VCPU_PVTIME_IPA), or [`None`]
-    /// if user space has not said so.
+    /// Returns where the vCPU's stolen time is to be reported (KVM_ARM_VCPU_PVTIME_IPA).
+    ///
+    /// [`None`] if user space has not said so.
     fn stolen_time(&self) -> Option<StolenTimeIpa>;
 }
 
@@ -89,8 +90,8 @@ impl From<psci::Outcome> for Outcome {
 
 /// Returns what is to be done for `call`.
 ///
-/// The filter comes first, then what the firmware has. Calls that nobody implements, that the VM has
-/// not, or that an AArch32 caller makes by a 64-bit identifier return NOT_SUPPORTED.
+/// The filter comes first, then what the firmware has. Calls that nobody implements, that the VM
+/// lacks, or that an AArch32 caller makes by a 64-bit identifier return NOT_SUPPORTED.
 ///
 /// An HVC is a call whatever its immediate is. An SMC is one only if that is zero: others are
 /// reserved, and return NOT_SUPPORTED with all but X0 as it was. Source: DEN0028, "SMC and HVC

@@ -39,8 +39,8 @@ bit_struct! {
 bit_struct! {
     /// Vendor-specific hypervisor services, function numbers 64 to 127.
     ///
-    /// The bits only tell the guest that the calls are there. To carry them out, user space has them
-    /// forwarded by the filter.
+    /// The bits only tell the guest that the calls are there. User space carries them out, and has
+    /// them forwarded by the filter.
     pub struct VendorHypBmap2("KVM_REG_ARM_VENDOR_HYP_BMAP_2") {
         /// How many kinds of CPU the VM may come to run on.
         discover_impl_ver / with_discover_impl_ver: flag 0,

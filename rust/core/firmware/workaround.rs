@@ -102,8 +102,8 @@ impl Workaround {
 
     /// Whether a host at `host` can be what `value`, written to the pseudo-register, asks for.
     ///
-    /// It can if it offers as much or more. A guest that comes from a host that offered less goes on
-    /// as it was; the register is still read as this host's.
+    /// It can if it offers as much or more. A guest that comes from a host that offered less goes
+    /// on as it was; the register is still read as this host's.
     pub const fn accepts(self, host: Level, value: u64) -> bool {
         match self {
             Self::One | Self::Three => value <= self.register(host),

@@ -37,7 +37,7 @@ impl Affinity {
         self.0
     }
 
-    /// Whether `self` and `other` belong to the same instance of `level`: a CPU, a cluster and so on.
+    /// Whether both belong to the same instance of `level`: a CPU, a cluster and so on.
     #[inline]
     pub const fn same_at(self, other: Self, level: AffinityLevel) -> bool {
         (self.0 ^ other.0) & level.mask() == 0

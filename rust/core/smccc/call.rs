@@ -49,7 +49,7 @@ impl Registers {
         Self([x0, 0, 0, 0])
     }
 
-    /// Returns the registers with a return code, sign-extended, in the first and zero in the others.
+    /// Returns the registers with a return code, sign-extended, in X0 and zero in the others.
     #[inline]
     pub const fn code(code: i64) -> Self {
         Self::value(code as u64)
@@ -103,9 +103,9 @@ pub struct Call {
 impl Call {
     /// Returns the call that an exception reports.
     ///
-    /// `aarch32` is the caller's state. `immediate` and `il` are ISS.imm16 and IL of ESR_EL2; an SMC
-    /// from AArch32 has no immediate and zero stands there. The condition of an AArch32 instruction
-    /// has been found to pass.
+    /// `aarch32` is the caller's state. `immediate` and `il` are ISS.imm16 and IL of ESR_EL2; an
+    /// SMC from AArch32 has no immediate and zero stands there. The condition of an AArch32
+    /// instruction has been found to pass.
     #[inline]
     pub const fn new(
         conduit: Conduit,

@@ -1,25 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The services of the firmware, and its pseudo-registers.
+//! The services of the firmware.
 
 mod vm;
 
 use kvm_core::{
     firmware::{
         handle,
-        workaround::Workaround,
         ClockReading,
         Firmware,
         FwRegister,
-        Mitigation,
-        Mitigations,
         Outcome,
         StartStolenTime,
         StolenTimeIpa,
-        VcpuFeatures,
-        WriteError, //
+        VcpuFeatures, //
     },
-    psci::Version,
     smccc::{
         Action,
         Call,
@@ -56,12 +51,6 @@ const BITMAPS: [FwRegister; 4] = [
     FwRegister::VendorHypBmap2,
 ];
 
-const STATES: [Mitigation; 3] = [
-    Mitigation::Vulnerable,
-    Mitigation::Mitigated,
-    Mitigation::Unaffected,
-];
-
 /// The calls that a bitmap gates: its register, the function, an argument that it takes.
 const GATED: &[(FwRegister, u32, u64)] = &[
     (FwRegister::StdBmap, 0x8400_0050, 0),
@@ -76,14 +65,6 @@ const GATED: &[(FwRegister, u32, u64)] = &[
     (FwRegister::VendorHypBmap, 0x8600_ff01, 0),
     (FwRegister::VendorHypBmap, 0x8600_0001, 0),
 ];
-
-fn open_to(spectre_v2: Mitigation, spectre_v4: Mitigation, spectre_bhb: Mitigation) -> Firmware {
-    Firmware::new(Mitigations {
-        spectre_v2,
-        spectre_v4,
-        spectre_bhb,
-    })
-}
 
 /// A VM that has everything.
 fn rich() -> Vm {
@@ -140,124 +121,6 @@ fn who_kvm_is() {
         returned(&call, &firmware(), &rich()),
         [0x00e0_210d, 0xeb11_8443, 0x4452_7080, 0x4c5a_4e55]
     );
-}
-
-#[test]
-fn attacks_and_workarounds() {
-    // By state of the host: WORKAROUND_1 and _3; then _2 with SSBS, and without.
-    let expected = [
-        (u64::MAX, 0, u64::MAX, 0, u64::MAX, 0),
-        (0, 1, u64::MAX, 0, -2i64 as u64, 3),
-        (1, 2, -2i64 as u64, 3, -2i64 as u64, 3),
-    ];
-    let ask = |firmware: &Firmware, which: u64, ssbs| {
-        let mut vm = Vm::default();
-        vm.features.ssbs = ssbs;
-        let [x0, rest @ ..] = returned(&hvc(0x8000_0001, [which, 0, 0]), firmware, &vm);
-        assert_eq!(rest, [0; 3]);
-        x0
-    };
-    let read = |firmware: &Firmware, which, ssbs| {
-        let vcpu = VcpuFeatures { ssbs, ..VCPU };
-        firmware.read(FwRegister::Workaround(which), vcpu)
-    };
-    let other = Mitigation::Vulnerable;
-    for (state, (call, level, call_ssbs, level_ssbs, call_without, level_without)) in
-        STATES.into_iter().zip(expected)
-    {
-        for ssbs in [false, true] {
-            let v2 = open_to(state, other, other);
-            assert_eq!(ask(&v2, 0x8000_8000, ssbs), call);
-            assert_eq!(read(&v2, Workaround::One, ssbs), level);
-            let bhb = open_to(other, other, state);
-            assert_eq!(ask(&bhb, 0x8000_3fff, ssbs), call);
-            assert_eq!(read(&bhb, Workaround::Three, ssbs), level);
-        }
-        let v4 = open_to(other, state, other);
-        assert_eq!(ask(&v4, 0x8000_7fff, true), call_ssbs);
-        assert_eq!(read(&v4, Workaround::Two, true), level_ssbs);
-        assert_eq!(ask(&v4, 0x8000_7fff, false), call_without);
-        assert_eq!(read(&v4, Workaround::Two, false), level_without);
-    }
-}
-
-#[test]
-fn workarounds_take_what_the_host_can_do() {
-    let accepted = |firmware: &mut Firmware, which| -> Vec<u64> {
-        let values = (0..64).chain([0x100, 1 << 32, u64::MAX]);
-        let register = FwRegister::Workaround(which);
-        let before = firmware.read(register, VCPU);
-        let accepted = values
-            .filter(|value| {
-                let running = firmware.write_running(register, *value, VCPU);
-                let result = firmware.write(register, *value, VCPU);
-                assert_eq!(result, running);
-                assert!(matches!(result, Ok(()) | Err(WriteError::Invalid)));
-                result.is_ok()
-            })
-            .collect();
-        // The host stays what it is.
-        assert_eq!(firmware.read(register, VCPU), before);
-        accepted
-    };
-    let ladder: [&[u64]; 3] = [&[0], &[0, 1], &[0, 1, 2]];
-    // NOT_AVAIL and UNKNOWN; AVAIL, ENABLED or not, and NOT_REQUIRED.
-    let pair: [&[u64]; 3] = [&[0, 1], &[0, 1], &[0, 1, 2, 3, 0x12]];
-    for (state, (one, two)) in STATES.into_iter().zip(ladder.into_iter().zip(pair)) {
-        let mut firmware = open_to(state, state, state);
-        assert_eq!(accepted(&mut firmware, Workaround::One), one);
-        assert_eq!(accepted(&mut firmware, Workaround::Two), two);
-        assert_eq!(accepted(&mut firmware, Workaround::Three), one);
-    }
-}
-
-#[test]
-fn registers_have_identifiers() {
-    let ids = FwRegister::ALL.map(FwRegister::id);
-    assert_eq!(
-        ids,
-        [
-            0x6030_0000_0014_0000,
-            0x6030_0000_0014_0001,
-            0x6030_0000_0014_0002,
-            0x6030_0000_0014_0003,
-            0x6030_0000_0016_0000,
-            0x6030_0000_0016_0001,
-            0x6030_0000_0016_0002,
-            0x6030_0000_0016_0003,
-        ]
-    );
-    for register in FwRegister::ALL {
-        assert_eq!(FwRegister::from_id(register.id()), Some(register));
-        // A size of 32 bits, another architecture, a number that is not there.
-        for wrong in [1 << 52, 1 << 60, 4, 8, 1 << 16] {
-            assert_eq!(FwRegister::from_id(register.id() ^ wrong), None);
-        }
-    }
-}
-
-#[test]
-fn bitmaps_before_and_after_the_vm_has_run() {
-    let mut firmware = firmware();
-    for (register, (reset, all)) in BITMAPS.into_iter().zip([(1, 1), (1, 1), (3, 3), (0, 3)]) {
-        assert_eq!(firmware.read(register, VCPU), reset);
-        for value in [all, 0] {
-            assert_eq!(firmware.write(register, value, VCPU), Ok(()));
-            assert_eq!(firmware.read(register, VCPU), value);
-        }
-        let too_much = Err(WriteError::Invalid);
-        for value in [all + 1, 1 << 63, u64::MAX] {
-            assert_eq!(firmware.write(register, value, VCPU), too_much);
-            // What is invalid is so before it is too late.
-            assert_eq!(firmware.write_running(register, value, VCPU), too_much);
-        }
-        assert_eq!(
-            firmware.write_running(register, all, VCPU),
-            Err(WriteError::Busy)
-        );
-        assert_eq!(firmware.write_running(register, 0, VCPU), Ok(()));
-        assert_eq!(firmware.read(register, VCPU), 0);
-    }
 }
 
 #[test]
@@ -318,6 +181,39 @@ fn vendor_features_are_the_bitmaps() {
 }
 
 #[test]
+fn each_vendor_service_has_a_bit() {
+    for (bits, function) in [(1, 0x8600_0000), (1, 0x8600_ff01), (2, 0x8600_0001)] {
+        let call = hvc(function, [0; 3]);
+        for value in 0..4 {
+            let mut firmware = firmware();
+            let register = FwRegister::VendorHypBmap;
+            firmware.write(register, value, VCPU).unwrap();
+            let refused = returned(&call, &firmware, &rich()) == NOT_SUPPORTED;
+            assert_eq!(refused, value & bits == 0, "{function:#x} with {value}");
+        }
+    }
+}
+
+#[test]
+fn the_most_random_bits() {
+    for (function, most) in [(0x8400_0053, 96), (0xc400_0053, 192)] {
+        let ask = |bits| {
+            let vm = rich();
+            *vm.random.borrow_mut() = vec![u64::MAX; 8];
+            let [code, words @ ..] = returned(&hvc(function, [bits, 0, 0]), &firmware(), &vm);
+            let ones: u32 = words.iter().map(|word| word.count_ones()).sum();
+            (code as i64, u64::from(ones))
+        };
+        for bits in 1..=most {
+            assert_eq!(ask(bits), (0, bits));
+        }
+        for bits in [0, most + 1, most + 32, 0xffff_ffff] {
+            assert_eq!(ask(bits), (-2, 0));
+        }
+    }
+}
+
+#[test]
 fn stolen_time() {
     let firmware = firmware();
     let mut vm = rich();
@@ -355,12 +251,10 @@ fn clocks() {
     assert_eq!(ask(&vm, 2), NOT_SUPPORTED);
     // W1 is the argument.
     assert_eq!(ask(&vm, (1 << 32) | 1), [0, 7, 0, 8]);
-    vm.clock = Some(
-        [ClockReading {
-            wall: 1 << 63,
-            counter: 0,
-        }; 2],
-    );
+    let wall = |wall| Some([ClockReading { wall, counter: 0 }; 2]);
+    vm.clock = wall(i64::MAX as u64);
+    assert_eq!(ask(&vm, 0), [0x7fff_ffff, 0xffff_ffff, 0, 0]);
+    vm.clock = wall(1 << 63);
     assert_eq!(ask(&vm, 0), NOT_SUPPORTED);
     vm.clock = None;
     assert_eq!(ask(&vm, 0), NOT_SUPPORTED);
@@ -526,35 +420,11 @@ proptest! {
         );
     }
 
-    #[test]
-    fn psci_versions_of_a_vm(value: u64, version in select(Version::ALL), psci_0_2: bool) {
-        let vcpu = VcpuFeatures { psci_0_2, ssbs: false };
-        let register = FwRegister::PsciVersion;
-        let mut firmware = firmware();
-        let default = if psci_0_2 { 0x1_0003 } else { 1 };
-        prop_assert_eq!(firmware.read(register, vcpu), default);
-
-        let known = version.into_raw().into();
-        for value in [known, known | (1 << 32), value] {
-            let valid = value == known && (version == Version::V0_1) != psci_0_2;
-            let expected = if valid { Ok(()) } else { Err(WriteError::Invalid) };
-            let before = firmware.read(register, vcpu);
-            prop_assert_eq!(firmware.write(register, value, vcpu), expected);
-            let after = if valid { value } else { before };
-            prop_assert_eq!(firmware.read(register, vcpu), after);
-            // Not fixed by running.
-            prop_assert_eq!(firmware.write_running(register, value, vcpu), expected);
-            prop_assert_eq!(firmware.psci(vcpu).version.into_raw(), after as u32);
-        }
-        // Whatever was chosen, an old vCPU has 0.1.
-        let old = VcpuFeatures { psci_0_2: false, ssbs: false };
-        prop_assert_eq!(firmware.read(register, old), 1);
-    }
-
     /// The registers, read as one number from X1 to X3, are that many bits, from the source's top.
     #[test]
     fn random_numbers(
-        bits in 0u32..200, wide: bool, aarch32: bool, source in vec(any::<u64>(), 3), left in 0usize..4,
+        bits in 0u32..200, wide: bool, aarch32: bool, source in vec(any::<u64>(), 3),
+        left in 0usize..4,
     ) {
         let (function, width) = if wide { (0xc400_0053, 64) } else { (0x8400_0053, 32) };
         let vm = rich();

@@ -190,7 +190,8 @@ proptest! {
 
     #[test]
     fn cpu_on(
-        wide: bool, target: u64, entry: u64, context: u64, big_endian: bool, version in any_version(),
+        wide: bool, target: u64, entry: u64, context: u64, big_endian: bool,
+        version in any_version(),
     ) {
         let (id, mask) = match (version, wide) {
             (Version::V0_1, _) => (0x95c1_ba60, u64::MAX),
@@ -297,7 +298,9 @@ proptest! {
     #[test]
     fn reset2(kind: u64, cookie: u64, x3: u64, wide: bool, version in any_version()) {
         let id = if wide { 0xc400_0012 } else { 0x8400_0012 };
-        for kind in [kind, kind & !0xffff_ffff, kind | (1 << 31), kind & 0x7fff_ffff] {
+        let edges = [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]
+            .map(|low| (kind & !0xffff_ffff) | low);
+        for kind in edges.into_iter().chain([kind]) {
             let outcome = run(&hvc(id, [kind, cookie, x3]), config(version));
             let valid = kind as u32 == 0 || kind as u32 >= 1 << 31;
             if version < Version::V1_1 {
