@@ -30,15 +30,13 @@
 #define KVM_VHE_FLAG_PAUTH_BIT	0
 
 /* What kvm_vhe_enter() returns: why the guest was left, ... */
-#define KVM_VHE_EXIT_SYNC	0
-#define KVM_VHE_EXIT_IRQ	1
-#define KVM_VHE_EXIT_FIQ	2
-#define KVM_VHE_EXIT_SERROR	3
-#define KVM_VHE_EXIT_ILLEGAL	4
-/* ... if it was entered at all, ... */
-#define KVM_VHE_EXIT_NOT_ENTERED	5
+#define KVM_VHE_CODE_SYNC	0
+#define KVM_VHE_CODE_IRQ	1
+#define KVM_VHE_CODE_FIQ	2
+#define KVM_VHE_CODE_SERROR	3
+#define KVM_VHE_CODE_ILLEGAL	4
 /* ... and that an SError became pending before the host was back. */
-#define KVM_VHE_EXIT_PENDING_SERROR_BIT	8
+#define KVM_VHE_CODE_PENDING_SERROR_BIT	8
 
 /* The sets of vectors, by what they do against speculation; see entry.S. */
 #define KVM_VHE_VECTORS_PLAIN	0

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One CPU's features, and whether the hypervisor can work with them.
+//! One CPU's features, whether the hypervisor can work with them, and what its speculation needs.
 
 pub mod compat;
 pub mod features;
+pub mod hardening;
 pub mod host;
 pub mod registers;
 

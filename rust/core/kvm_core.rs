@@ -68,4 +68,8 @@ pub mod psci;
 
 pub mod firmware;
 
+pub mod stage2;
+
+pub mod vmid;
+
 pub mod invalidate;

@@ -41,7 +41,7 @@
 /*
  * u64 kvm_vhe_enter(void *ctx)
  *
- * Runs the guest until its next exit; returns a KVM_VHE_EXIT_*.
+ * Runs the guest until its next exit; returns a KVM_VHE_CODE_*.
  */
 SYM_FUNC_START(kvm_vhe_enter)
 	sub	sp, sp, #F_SIZE
@@ -177,7 +177,7 @@ alternative_if ARM64_HAS_RAS_EXTN
 	cbz	x1, 4f
 	msr_s	SYS_DISR_EL1, xzr
 	str	x1, [x0, #KVM_VHE_CTX_DISR]
-	orr	x19, x19, #(1 << KVM_VHE_EXIT_PENDING_SERROR_BIT)
+	orr	x19, x19, #(1 << KVM_VHE_CODE_PENDING_SERROR_BIT)
 	b	4f
 alternative_else
 	dsb	sy
@@ -225,7 +225,7 @@ SYM_CODE_START_LOCAL(kvm_vhe_same_level_sync)
 	 * be had on this CPU.  PC and PSTATE are in the context still; ELR_EL2
 	 * and SPSR_EL2 say where this exception came from.
 	 */
-	mov	x2, #KVM_VHE_EXIT_ILLEGAL
+	mov	x2, #KVM_VHE_CODE_ILLEGAL
 	str	x2, [sp, #F_CODE]
 	ldr	x0, [sp, #F_CTX]
 	b	kvm_vhe_exit_illegal
@@ -243,7 +243,7 @@ SYM_CODE_START_LOCAL(kvm_vhe_same_level_serror)
 	b.hi	kvm_vhe_switch_fault
 	ldr	x0, [sp, #F_CTX]
 	str	x1, [x0, #KVM_VHE_CTX_DISR]
-	orr	x19, x19, #(1 << KVM_VHE_EXIT_PENDING_SERROR_BIT)
+	orr	x19, x19, #(1 << KVM_VHE_CODE_PENDING_SERROR_BIT)
 	/* Back with SError masked. */
 	mrs	x0, spsr_el1			// SPSR_EL2
 	orr	x0, x0, #PSR_A_BIT
@@ -343,10 +343,10 @@ SYM_CODE_END(kvm_vhe_switch_fault)
 	from_host kvm_vhe_same_level_serror
 
 	.rept	2				// AArch64, AArch32
-	from_guest \history, KVM_VHE_EXIT_SYNC
-	from_guest \history, KVM_VHE_EXIT_IRQ
-	from_guest \history, KVM_VHE_EXIT_FIQ
-	from_guest \history, KVM_VHE_EXIT_SERROR
+	from_guest \history, KVM_VHE_CODE_SYNC
+	from_guest \history, KVM_VHE_CODE_IRQ
+	from_guest \history, KVM_VHE_CODE_FIQ
+	from_guest \history, KVM_VHE_CODE_SERROR
 	.endr
 	.endm
 

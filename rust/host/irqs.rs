@@ -1,61 +1,78 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Interrupts off, for as long as a series of guest entries lasts.
+//! Code that runs with interrupts off.
+//!
+//! The `kernel` crate's `interrupt.rs` counts how often interrupts were switched off and has no way
+//! to let a pending one in between, which a vCPU's loop needs: it leaves the guest because of a
+//! host interrupt that has yet to be taken. So the switching is done here, and what the `kernel`
+//! crate wants as proof that it is done is lent out.
+//!
+//! C header: `include/linux/irqflags.h`
 
 use crate::{
     bindings,
     pinned::PinnedCpu, //
 };
+use kernel::{
+    ffi::c_ulong,
+    interrupt::LocalInterruptDisabled, //
+};
 
-/// Proof that the interrupts of this CPU are off.
+/// Proof that interrupts are off on the current CPU, and that the task stays on that CPU.
 ///
 /// # Invariants
 ///
-/// While a value exists, interrupts are off.
+/// While a value exists and [`IrqsOff::window`] does not run, interrupts are off; preemption is off
+/// all the time.
 pub struct IrqsOff {
     cpu: PinnedCpu,
+    flags: c_ulong,
 }
 
 impl IrqsOff {
-    /// The CPU, which the code cannot leave.
-    #[inline(always)]
+    /// The CPU.
+    #[inline]
     pub fn cpu(&self) -> &PinnedCpu {
         &self.cpu
     }
+
+    /// The same proof for the `kernel` crate, as `SpinLock::lock_with` takes it.
+    #[inline]
+    pub fn local(&self) -> &LocalInterruptDisabled {
+        // SAFETY: By the type invariant interrupts are off until `window()` borrows `self`
+        // exclusively, or it goes away: not while it lends the result.
+        unsafe { LocalInterruptDisabled::assume_disabled() }
+    }
+
+    /// Lets the CPU take the interrupts that are pending. The task stays on its CPU: an interrupt
+    /// that wants another task to run leaves that to whoever looks at
+    /// [`work_pending`](crate::task_work::work_pending), which is to be done after this.
+    ///
+    /// If interrupts were off already when this section began, they stay off.
+    #[inline]
+    pub fn window(&mut self) {
+        // SAFETY: Interrupts are off and `flags` is what they were before, in the same task.
+        // Nothing borrows from `self`, so nobody relies on them being off.
+        unsafe { bindings::kvm_vhe_irq_window(self.flags) };
+    }
 }
 
-/// Runs `f` with interrupts off, which must be on before. `f` must not sleep.
+/// Runs `f` with interrupts and preemption off. `f` must not sleep.
+///
+/// May be used wherever the kernel runs, also where interrupts are off already.
 #[inline]
-pub fn with_irqs_off<R>(f: impl FnOnce(&IrqsOff) -> R) -> R {
-    // SAFETY: Interrupts may be switched off anywhere; they are switched on again below, since `f`
-    // cannot unwind.
-    unsafe { bindings::kvm_vhe_irq_disable() };
-    // INVARIANT: Interrupts are off until the value is gone.
-    // SAFETY: As above, so the CPU cannot change.
-    let result = f(&IrqsOff {
+pub fn with_irqs_off<R>(f: impl FnOnce(&mut IrqsOff) -> R) -> R {
+    // SAFETY: Both may be switched off anywhere; they are as before after the below, since `f`
+    // cannot unwind, the kernel being built to abort on panics.
+    let flags = unsafe { bindings::kvm_vhe_irqs_off() };
+    // INVARIANT: Interrupts and preemption are off until the value is gone.
+    let result = f(&mut IrqsOff {
+        // SAFETY: Preemption is off until the value is gone.
         cpu: unsafe { PinnedCpu::current() },
+        flags,
     });
-    // SAFETY: The counterpart of the above.
-    unsafe { bindings::kvm_vhe_irq_enable() };
-
-    result
-}
-
-/// Runs `f`, which enters guests, with interrupts off; they must be on before. The time it takes is
-/// accounted to the guest, and an interrupt that ended it is taken before this returns.
-#[inline]
-pub fn with_guest_time<R>(f: impl FnOnce(&IrqsOff) -> R) -> R {
-    // SAFETY: As in `with_irqs_off()`; `kvm_vhe_guest_end()` switches interrupts on.
-    unsafe { bindings::kvm_vhe_irq_disable() };
-    // SAFETY: Interrupts are off.
-    unsafe { bindings::kvm_vhe_guest_begin() };
-    // INVARIANT: Interrupts are off until the value is gone.
-    // SAFETY: As above, so the CPU cannot change.
-    let result = f(&IrqsOff {
-        cpu: unsafe { PinnedCpu::current() },
-    });
-    // SAFETY: The counterpart of `kvm_vhe_guest_begin()`.
-    unsafe { bindings::kvm_vhe_guest_end() };
+    // SAFETY: This is the counterpart of the above.
+    unsafe { bindings::kvm_vhe_irqs_restore(flags) };
 
     result
 }

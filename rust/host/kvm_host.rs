@@ -16,30 +16,41 @@ const __LOG_PREFIX: &[u8] = b"kvm_vhe\0";
 
 mod bindings;
 mod el2;
+mod relaxed;
 mod sysreg;
 
 pub mod abi;
-pub mod file;
-pub mod guest_page;
-pub mod mmu_notifier;
+pub mod lock;
 pub mod pinned;
 pub mod shared_page;
 pub mod table_page;
 pub mod uapi;
 
-pub mod cache;
+pub mod counters;
+pub mod cpu_pm;
+pub mod file;
+pub mod guest_page;
+pub mod hardening;
 pub mod hotplug;
+pub mod irqs;
 pub mod machine;
+pub mod mmu_notifier;
 pub mod percpu;
 pub mod run_page;
 pub mod syscore;
 
+pub mod cache;
+pub mod guest_time;
 pub mod guest_tlb;
+pub mod kick;
+pub mod preempt_notifier;
+pub mod signal_mask;
+pub mod task_work;
+pub mod trace;
 pub mod translation;
 
 pub mod debug_regs;
-pub mod irqs;
-pub mod lock;
+pub mod neon;
 mod registers;
 mod switch;
 

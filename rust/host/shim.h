@@ -15,18 +15,7 @@ void kvm_vhe_preempt_disable(void);
 void kvm_vhe_preempt_enable(void);
 void *kvm_vhe_per_cpu_ptr(void *base, unsigned int cpu);
 
-/* guest.c */
-u64 kvm_vhe_run_guest(void *ctx);
-void kvm_vhe_guest_begin(void);
-void kvm_vhe_guest_end(void);
-int kvm_vhe_handle_task_work(void);
-void kvm_vhe_rseq_leave(void);
-void kvm_vhe_irq_disable(void);
-void kvm_vhe_irq_enable(void);
-void __noreturn kvm_vhe_switch_panic(u64 esr, u64 elr, u64 far, u64 spsr);
-
 /* entry.S */
-u64 kvm_vhe_enter(void *ctx);
 extern const char kvm_vhe_vectors[];
 void kvm_vhe_get_page(struct page *page);
 void kvm_vhe_put_page(struct page *page);

@@ -10,6 +10,9 @@ use crate::{
         DEBUG_REGS, //
     },
     el2::*,
+    guest_time::run_guest,
+    guest_tlb::Stage2Registers,
+    irqs::IrqsOff,
     machine::VheHost,
     pinned::PinnedCpu,
     registers::Registers,
@@ -92,15 +95,6 @@ pub struct ControlRegisters {
     pub hcx: bool,
     /// FEAT_RAS: VSESR_EL2.
     pub ras: bool,
-}
-
-/// The stage 2 translation of a vCPU, as load puts it into the CPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stage2Regs {
-    /// VTTBR_EL2: the tables and the VMID.
-    pub vttbr: u64,
-    /// VTCR_EL2.
-    pub vtcr: u64,
 }
 
 /// Why the guest was left.
@@ -379,7 +373,7 @@ impl VcpuCpu {
     /// # Safety
     ///
     /// No vCPU is loaded on this CPU, and [`VcpuCpu::put`] is called before the thread leaves it.
-    pub(crate) unsafe fn load(&self, stage2: Stage2Regs, vectors: Vectors, cpu: &PinnedCpu) {
+    pub(crate) unsafe fn load(&self, stage2: Stage2Registers, vectors: Vectors, cpu: &PinnedCpu) {
         let controls = self.controls.get();
 
         // SAFETY: The host is at EL2 with VHE (`vhe`), where all of these exist; what of them is
@@ -466,13 +460,14 @@ impl VcpuCpu {
         isb();
     }
 
-    /// Runs the guest until its next exit. [`None`] if the task has other work to do first.
+    /// Runs the guest until its next exit.
     ///
     /// # Safety
     ///
-    /// The vCPU is loaded on this CPU, interrupts are off.
+    /// The vCPU is loaded on this CPU.
     #[inline]
-    pub(crate) unsafe fn enter(&self, cpu: &PinnedCpu) -> Option<Exit> {
+    pub(crate) unsafe fn enter(&self, irqs: &IrqsOff) -> Exit {
+        let cpu = irqs.cpu();
         let regs = &self.switch.regs;
         let poe = regs.loaded().contains(Feature::S1POE);
         let mut host_por = 0;
@@ -516,17 +511,16 @@ impl VcpuCpu {
             }
         }
 
-        Some(Exit {
+        Exit {
             code: match (code & 0xff) as u32 {
-                bindings::KVM_VHE_EXIT_SYNC => ExitCode::Sync,
-                bindings::KVM_VHE_EXIT_SERROR => ExitCode::SError,
-                bindings::KVM_VHE_EXIT_ILLEGAL => ExitCode::Illegal,
-                bindings::KVM_VHE_EXIT_NOT_ENTERED => return None,
+                bindings::KVM_VHE_CODE_SYNC => ExitCode::Sync,
+                bindings::KVM_VHE_CODE_SERROR => ExitCode::SError,
+                bindings::KVM_VHE_CODE_ILLEGAL => ExitCode::Illegal,
                 _ => ExitCode::Interrupt,
             },
-            pending_serror: (code >> bindings::KVM_VHE_EXIT_PENDING_SERROR_BIT & 1 != 0)
+            pending_serror: (code >> bindings::KVM_VHE_CODE_PENDING_SERROR_BIT & 1 != 0)
                 .then(|| self.switch.disr.get()),
-        })
+        }
     }
 
     /// Moves the debug registers of the guest, or of its debugger, into the CPU.

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Stage 2 translation tables: from the guest's physical addresses to the host's.
+//!
+//! [`Geometry`] says how large the tables of a VM are and at which level a walk starts, and with
+//! it VTCR_EL2. [`Format`] writes and reads descriptors. [`Stage2`] walks and changes tables that
+//! its caller owns and reaches through [`TableMemory`]: memory, a reserve of empty tables, and TLB
+//! maintenance.
+//!
+//! All operations work on leaves of any level that the granule has, and what spans a range works
+//! in steps of a bounded number of entries, so that the caller can drop its lock and reschedule.
+//!
+//! Locking: operations that change tables take `&mut Stage2` and `&mut impl TableMemory`, so the
+//! caller holds a lock around each call. What they may still run into are the CPUs' table walks,
+//! which read, and with [`Config::hardware_access_flag`] set access flags.
+//!
+//! Source: Arm ARM DDI 0487, chapter D8, "The AArch64 Virtual Memory System Architecture".
+
+pub mod geometry;
+
+pub mod vtcr;
+
+pub mod attributes;
+
+pub mod descriptor;
+
+pub mod memory;
+
+pub mod walk;
+
+pub mod map;
+
+pub mod range;
+
+pub mod unmap;
+
+pub mod teardown;
+
+pub use self::{
+    attributes::{
+        Attributes,
+        Execute,
+        MemoryType,
+        Permissions, //
+    },
+    descriptor::{
+        Descriptor,
+        Entry,
+        Format, //
+    },
+    geometry::{
+        BadConfig,
+        Config,
+        Geometry,
+        Level, //
+    },
+    map::{
+        MapError,
+        Mapped,
+        RelaxError, //
+    },
+    memory::{
+        EntryAddr,
+        Stale,
+        TableAddr,
+        TableMemory, //
+    },
+    range::{
+        Progress,
+        Update, //
+    },
+    teardown::Teardown,
+    vtcr::{
+        VtcrEl2,
+        VttbrEl2, //
+    },
+    walk::{
+        Mapping,
+        Stage2, //
+    },
+};

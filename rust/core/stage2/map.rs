@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changes at one address.
+
+use crate::stage2::{
+    attributes::{
+        Attributes,
+        Execute,
+        MemoryType,
+        Permissions, //
+    },
+    descriptor::{
+        Descriptor,
+        Entry, //
+    },
+    geometry::Level,
+    memory::{
+        EntryAddr,
+        Stale,
+        TableMemory, //
+    },
+    walk::{
+        replace,
+        Stage2, //
+    },
+};
+
+/// What [`Stage2::map`] did.
+///
+/// A CPU that faulted before may have done so by a TLB entry with narrower permissions. Unless the
+/// result is [`Mapped::New`] or [`Mapped::Replaced`], the caller has to remove the address from the
+/// TLB of this CPU alone, or the guest may fault again and again.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Mapped {
+    /// There was nothing before.
+    New,
+    /// It was so before, by another CPU's fault for instance.
+    Same,
+    /// The address was mapped to the same memory; permissions or the access flag changed.
+    Permissions,
+    /// Something else was mapped before; it is gone from all TLBs.
+    Replaced,
+}
+
+/// Why [`Stage2::map`] fails; nothing was mapped.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum MapError {
+    /// The reserve is empty. It had fewer tables than [`Geometry::tables_to_map`] says; those it
+    /// had may be in place now and serve the next attempt.
+    ///
+    /// [`Geometry::tables_to_map`]: crate::stage2::Geometry::tables_to_map
+    NoTable,
+    /// The address is not in the VM's address space or not aligned to the leaf's size.
+    Ipa,
+    /// There is no such leaf: a level without any, a physical address that is not aligned or too
+    /// wide, or permissions that need FEAT_XNX.
+    Leaf,
+    /// A block was to be mapped where a table is. The caller unmaps the block's range first.
+    TableInTheWay,
+}
+
+/// Why [`Stage2::relax`] fails.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum RelaxError {
+    /// Nothing is mapped there, any more perhaps.
+    NotMapped,
+    /// Device memory is not made executable, nor is EL0 told from EL1 without FEAT_XNX.
+    Permissions,
+}
+
+impl Stage2 {
+    /// Maps the page or block at `ipa`, whose size is that of an entry at `level`, to `pa`.
+    ///
+    /// Tables that are missing come from the reserve. What was mapped at the address before is
+    /// replaced; by break-before-make, with TLB maintenance in between, unless only permissions
+    /// change. A larger block around the address goes as a whole, and what else it mapped is
+    /// mapped again when the guest next faults on it.
+    ///
+    /// The access flag is set: the guest is about to use the address.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError`]. Before it is [`MapError::NoTable`], a larger block may already be gone.
+    pub fn map<M: TableMemory>(
+        &mut self,
+        mem: &mut M,
+        ipa: u64,
+        level: Level,
+        pa: u64,
+        attributes: Attributes,
+    ) -> Result<Mapped, MapError> {
+        let geometry = *self.geometry();
+        let new = self
+            .format()
+            .leaf(level, pa, attributes)
+            .ok_or(MapError::Leaf)?;
+        if level < geometry.start() {
+            return Err(MapError::Leaf);
+        }
+        if ipa >= geometry.ipa().size() || ipa & (geometry.span(level) - 1) != 0 {
+            return Err(MapError::Ipa);
+        }
+        let mut replaced = false;
+        let mut path = self.descend(mem, ipa);
+        while path.level < level {
+            // The table is taken first: without one, what is mapped stays so.
+            let table = mem.allocate().ok_or(MapError::NoTable)?;
+            replaced |= self.remove(mem, ipa, path.level);
+            let at = path
+                .table(path.level)
+                .entry(geometry.index(ipa, path.level));
+            mem.write(at, self.format().table(table));
+            path = self.descend(mem, ipa);
+        }
+        if path.level > level {
+            return Err(MapError::TableInTheWay);
+        }
+        let entry = path.table(level).entry(geometry.index(ipa, level));
+        let old = mem.read(entry);
+        if let Entry::Leaf(_) = self.format().decode(old, level) {
+            if old.same_translation(new) {
+                return Ok(self.update(mem, entry, old, ipa, level, attributes.permissions()));
+            }
+            replaced |= self.remove(mem, ipa, level);
+        }
+        mem.write(entry, new);
+        Ok(if replaced {
+            Mapped::Replaced
+        } else {
+            Mapped::New
+        })
+    }
+
+    /// Allows `more` at `ipa` in addition to what the mapping allows, and sets its access flag.
+    ///
+    /// That needs no break-before-make, and no TLB maintenance on other CPUs: they fault at worst,
+    /// and find that the mapping allows more. From this CPU's TLB alone the caller has to remove
+    /// the address, whether anything changed or not; the level is a hint for that.
+    ///
+    /// # Errors
+    ///
+    /// [`RelaxError`]; nothing is changed.
+    pub fn relax<M: TableMemory>(
+        &mut self,
+        mem: &mut M,
+        ipa: u64,
+        more: Permissions,
+    ) -> Result<Level, RelaxError> {
+        let leaf = self.find(mem, ipa).ok_or(RelaxError::NotMapped)?;
+        let permissions = leaf.descriptor.permissions().union(more);
+        let device = self.format().memory_type(leaf.descriptor) == Some(MemoryType::Device);
+        if !self.format().can_express(permissions)
+            || (device && permissions.execute != Execute::Never)
+        {
+            return Err(RelaxError::Permissions);
+        }
+        replace(mem, leaf.entry, leaf.descriptor, |old| {
+            old.with_permissions(old.permissions().union(more))
+                .with_af(true)
+        });
+        Ok(leaf.level)
+    }
+
+    /// Sets the access flag of the mapping at `ipa`, after an access flag fault. Returns whether
+    /// there is one. TLBs hold no entry whose access flag is clear, so there is nothing else to do.
+    pub fn set_accessed<M: TableMemory>(&mut self, mem: &mut M, ipa: u64) -> bool {
+        let Some(leaf) = self.find(mem, ipa) else {
+            return false;
+        };
+        replace(mem, leaf.entry, leaf.descriptor, |old| old.with_af(true));
+        true
+    }
+
+    /// Gives the leaf at `entry`, which is `found` and maps `ipa` at `level`, exactly `permissions`.
+    fn update<M: TableMemory>(
+        &mut self,
+        mem: &mut M,
+        entry: EntryAddr,
+        found: Descriptor,
+        ipa: u64,
+        level: Level,
+        permissions: Permissions,
+    ) -> Mapped {
+        let change = |old: Descriptor| old.with_permissions(permissions).with_af(true);
+        if change(found) == found {
+            return Mapped::Same;
+        }
+        let old = replace(mem, entry, found, change);
+        if !permissions.contains(old.permissions()) {
+            mem.invalidate(ipa, self.geometry().span(level), Stale::Leaves(level));
+        }
+        Mapped::Permissions
+    }
+
+    /// Removes the leaf of `ipa` from the last table on its way, which is at `level`, and from the
+    /// TLBs. Returns whether there was one.
+    fn remove<M: TableMemory>(&mut self, mem: &mut M, ipa: u64, level: Level) -> bool {
+        let Some(leaf) = self.find(mem, ipa) else {
+            return false;
+        };
+        replace(mem, leaf.entry, leaf.descriptor, |_| Descriptor::INVALID);
+        mem.invalidate(leaf.ipa, self.geometry().span(level), Stale::Leaves(level));
+        true
+    }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What spans a range of addresses and removes nothing.
+
+use crate::stage2::{
+    descriptor::Descriptor,
+    memory::TableMemory,
+    walk::{
+        replace,
+        Mapping,
+        Stage2,
+        Steps, //
+    },
+};
+use core::ops::Range;
+
+/// How far a step through a range got.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Progress {
+    /// To the end.
+    Done,
+    /// To this address, where the next step goes on; in between, the caller may drop its lock.
+    More(u64),
+}
+
+impl Progress {
+    /// Returns the progress of `steps`.
+    #[inline]
+    pub(super) fn of(steps: &Steps) -> Self {
+        steps.rest().map_or(Self::Done, Self::More)
+    }
+}
+
+/// What a step through a range did.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct Update {
+    /// How far it got.
+    pub progress: Progress,
+    /// Whether a mapping was changed, so that TLBs may hold what it was before.
+    pub changed: bool,
+}
+
+/// Ranges are of the guest's physical addresses. What is beyond the VM's address space counts as
+/// unmapped. A block that the range touches is meant as a whole. `budget` is the number of entries
+/// that one step visits at most, 0 counting as 1; what no table covers is one entry, however large.
+impl Stage2 {
+    /// Calls `visit` for each mapping that `range` touches, in the order of addresses, to flush it
+    /// from caches for instance.
+    pub fn for_each_mapping(
+        &self,
+        mem: &impl TableMemory,
+        range: Range<u64>,
+        budget: u32,
+        mut visit: impl FnMut(Mapping),
+    ) -> Progress {
+        let mut steps = Steps::new(self.geometry(), range.start, range.end, budget);
+        while let Some(ipa) = steps.pending() {
+            let path = self.descend(mem, ipa);
+            let mut here = true;
+            while let Some(leaf) = steps.next_in_table(self, mem, &path, &mut here) {
+                visit(self.mapping(leaf));
+            }
+        }
+        Progress::of(&steps)
+    }
+
+    /// Takes the permission to write from all mappings in `range`.
+    ///
+    /// If one of the steps changed something, the caller removes the whole range from the TLBs of
+    /// all CPUs, once after the last step: until then a guest may still write.
+    pub fn write_protect<M: TableMemory>(
+        &mut self,
+        mem: &mut M,
+        range: Range<u64>,
+        budget: u32,
+    ) -> Update {
+        self.update_leaves(mem, range, budget, |leaf| {
+            leaf.with_write(false).with_dbm(false)
+        })
+    }
+
+    /// Clears the access flag of all mappings in `range`; `changed` says whether one was set.
+    ///
+    /// TLBs may go on holding the mappings, and a use through them goes unnoticed. Whether that
+    /// matters is the caller's to decide; the host's reclaim can do without.
+    pub fn clear_accessed<M: TableMemory>(
+        &mut self,
+        mem: &mut M,
+        range: Range<u64>,
+        budget: u32,
+    ) -> Update {
+        self.update_leaves(mem, range, budget, |leaf| leaf.with_af(false))
+    }
+
+    /// Replaces each leaf that `range` touches by what `change` makes of it, in bits that may
+    /// change while it is valid.
+    fn update_leaves<M: TableMemory>(
+        &mut self,
+        mem: &mut M,
+        range: Range<u64>,
+        budget: u32,
+        change: impl Fn(Descriptor) -> Descriptor,
+    ) -> Update {
+        let mut steps = Steps::new(self.geometry(), range.start, range.end, budget);
+        let mut changed = false;
+        while let Some(ipa) = steps.pending() {
+            let path = self.descend(mem, ipa);
+            let mut here = true;
+            while let Some(leaf) = steps.next_in_table(self, mem, &path, &mut here) {
+                if change(leaf.descriptor) != leaf.descriptor {
+                    replace(mem, leaf.entry, leaf.descriptor, &change);
+                    changed = true;
+                }
+            }
+        }
+        Update {
+            progress: Progress::of(&steps),
+            changed,
+        }
+    }
+}

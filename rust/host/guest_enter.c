@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Into a guest and out of it, as Linux is told of it.
+ */
+#include <linux/kvm_host.h>
+#include <linux/panic.h>
+#include <asm/daifflags.h>
+#include <asm/esr.h>
+
+#include "guest_enter.h"
+
+/*
+ * Between the two, RCU does not watch this CPU and may take it for one in user
+ * space: no code that is traced or instrumented, nothing that uses RCU.  That
+ * is why all of it is one function here, outside of instrumentation, and Rust
+ * code, which knows no such section, only calls it.
+ *
+ * The world switch runs with all exceptions masked.  Afterwards PSTATE.D is as
+ * it was, so that the caller can have debug registers in the CPU that are not
+ * the host's.
+ */
+noinstr u64 kvm_vhe_run_guest(void *context)
+{
+	unsigned long debug = read_sysreg(daif) & PSR_D_BIT;
+	u64 code;
+
+	guest_state_enter_irqoff();
+	local_daif_mask();
+
+	code = kvm_vhe_enter(context);
+
+	local_daif_restore(DAIF_PROCCTX_NOIRQ | debug);
+	guest_state_exit_irqoff();
+
+	return code;
+}
+
+/* From the world switch, with the host's state restored as far as it goes. */
+asmlinkage void __noreturn kvm_vhe_switch_panic(u64 esr, u64 elr, u64 far, u64 spsr)
+{
+	panic("kvm_vhe: exception in the world switch: ESR_EL2 %#llx ELR_EL2 %pS FAR_EL2 %#llx SPSR_EL2 %#llx\n",
+	      esr, (void *)elr, far, spsr);
+}

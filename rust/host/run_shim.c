@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/arm-smccc.h>
+#include <linux/irqflags.h>
+#include <linux/kvm_host.h>
+#include <linux/preempt.h>
+#include <linux/rseq.h>
+#include <linux/sched.h>
+#include <asm/barrier.h>
+#include <asm/simd.h>
+
+#include "run_shim.h"
+
+/*
+ * Preemption is switched off as well, so that the task stays on its CPU while
+ * kvm_vhe_irq_window() has interrupts on.
+ */
+unsigned long kvm_vhe_irqs_off(void)
+{
+	unsigned long flags;
+
+	preempt_disable();
+	local_irq_save(flags);
+	return flags;
+}
+
+void kvm_vhe_irqs_restore(unsigned long flags)
+{
+	local_irq_restore(flags);
+	preempt_enable();
+}
+
+/* The ISB makes the CPU take what is pending before it goes on. */
+void kvm_vhe_irq_window(unsigned long flags)
+{
+	local_irq_restore(flags);
+	isb();
+	local_irq_disable();
+}
+
+void kvm_vhe_prepare_guest_entry(void)
+{
+	xfer_to_guest_mode_prepare();
+}
+
+void kvm_vhe_userspace_exit(void)
+{
+	rseq_virt_userspace_exit();
+}
+
+void kvm_vhe_guest_timing_enter(void)
+{
+	guest_timing_enter_irqoff();
+}
+
+void kvm_vhe_guest_timing_exit(void)
+{
+	guest_timing_exit_irqoff();
+}
+
+/* Has the full barrier between the state and what the caller then checks. */
+void kvm_vhe_prepare_to_block(void)
+{
+	set_current_state(TASK_INTERRUPTIBLE);
+}
+
+void kvm_vhe_finish_block(void)
+{
+	__set_current_state(TASK_RUNNING);
+}
+
+bool kvm_vhe_may_use_fp(void)
+{
+	return in_task() && may_use_simd();
+}
+
+/* The conduit is that of the firmware: none means "not supported", too. */
+long kvm_vhe_smccc_arch_feature(u32 function)
+{
+	struct arm_smccc_res res;
+
+	arm_smccc_1_1_invoke(ARM_SMCCC_ARCH_FEATURES_FUNC_ID, function, &res);
+	return (int)res.a0;
+}
