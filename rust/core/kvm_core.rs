@@ -14,6 +14,11 @@
 //! on it, [`setway`] and [`exit_reason`] beside it. [`smccc`], [`psci`] and [`firmware`] are what a
 //! guest finds behind HVC and SMC, [`invalidate`] keeps faults and the host's notifications in
 //! order. A module uses those before it in the list below, never one after it.
+//! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers; [`ipa`]
+//! and [`cpu`] hold the decisions that are made from them. [`context`] is a vCPU's registers to
+//! whoever emulates an instruction; on it stand [`stage1`], [`inject`], [`mmio`], [`events`] and
+//! [`guest_debug`], and beside it [`setway`] and [`exit_reason`]. A module uses those before it in
+//! this list, never one after it.
 
 // Kbuild says so itself on the command line.
 #![cfg_attr(not(MODULE), no_std)]
@@ -49,6 +54,8 @@ pub mod vm_idreg;
 pub mod traps;
 
 pub mod context;
+
+pub mod stage1;
 
 pub mod inject;
 

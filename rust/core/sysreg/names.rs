@@ -128,6 +128,12 @@ names! {
     SCTLR_EL1 = (3, 0, 1, 0, 0);
     /// Extended System Control Register, EL1.
     SCTLR2_EL1 = (3, 0, 1, 0, 3);
+    /// Translation Table Base Register 0, EL1.
+    TTBR0_EL1 = (3, 0, 2, 0, 0);
+    /// Translation Table Base Register 1, EL1.
+    TTBR1_EL1 = (3, 0, 2, 0, 1);
+    /// Translation Control Register, EL1.
+    TCR_EL1 = (3, 0, 2, 0, 2);
     /// Saved Program Status Register, EL1.
     SPSR_EL1 = (3, 0, 4, 0, 0);
     /// Exception Link Register, EL1.

@@ -26,6 +26,10 @@ use kvm_core::{
     mmio::SctlrEndian,
     pstate::SctlrEntry,
     setway::SctlrCache,
+    stage1::{
+        SctlrWalk,
+        TcrEl1, //
+    },
     sysreg::SysReg, //
 };
 
@@ -118,6 +122,8 @@ fn registers_are_as_in_linux() {
     check::<SctlrCache>(&registers);
     check::<SctlrEndian>(&registers);
     check::<SctlrEntry>(&registers);
+    check::<SctlrWalk>(&registers);
+    check::<TcrEl1>(&registers);
 
     let known: Vec<_> = SysReg::NAMED
         .iter()
