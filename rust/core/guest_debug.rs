@@ -194,7 +194,7 @@ bit_struct! {
 }
 
 bit_struct! {
-    /// DBGBCR<n>_EL1 or DBGWCR<n>_EL1, the fields that say at which Exception levels it matches.
+    /// DBGBCRn_EL1 or DBGWCRn_EL1, the fields that say at which Exception levels it matches.
     pub struct DebugControl("DBGBCR_EL1") {
         /// Higher mode control.
         hmc / with_hmc: flag 13,
