@@ -260,7 +260,7 @@ impl GuestPstate {
     /// If-Then state of AArch32 advances; SS is cleared, so that a vCPU that is stepped takes a
     /// Software Step exception next.
     ///
-    /// Source: Arm ARM, "PSTATE.BTYPE", the pseudocode function AArch32.ITAdvance, and "Behavior in
+    /// Source: Arm ARM, R_PLWLR for PACM, the pseudocode function AArch32.ITAdvance, and "Behavior in
     /// the active-not-pending state" of software step.
     #[inline]
     #[must_use]
