@@ -55,11 +55,11 @@ pub mod traps;
 
 pub mod context;
 
-pub mod stage1;
-
 pub mod inject;
 
 pub mod mmio;
+
+pub mod stage1;
 
 pub mod setway;
 
@@ -76,6 +76,8 @@ pub mod psci;
 pub mod firmware;
 
 pub mod stage2;
+
+pub mod memslot;
 
 pub mod vmid;
 

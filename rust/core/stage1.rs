@@ -16,7 +16,7 @@ use crate::{
     context::Context,
     esr::Level,
     granule::Granule,
-    sysreg::SysReg, //
+    register::Reg, //
 };
 
 bit_struct! {
@@ -67,7 +67,7 @@ struct Walk {
 impl Walk {
     /// Returns the walk for address `va`, or [`None`] if there is none.
     fn of<C: Context + ?Sized>(vcpu: &C, va: u64) -> Option<Self> {
-        let tcr = TcrEl1::from_raw(vcpu.sysreg(SysReg::TCR_EL1));
+        let tcr = TcrEl1::from_raw(vcpu.sysreg(Reg::TCR_EL1));
         let upper = va & (1 << 55) != 0;
         let (disabled, size, granule, ttbr) = if upper {
             let granule = match tcr.tg1().get() {
@@ -76,7 +76,7 @@ impl Walk {
                 3 => Granule::K64,
                 _ => return None,
             };
-            (tcr.epd1(), tcr.t1sz(), granule, SysReg::TTBR1_EL1)
+            (tcr.epd1(), tcr.t1sz(), granule, Reg::TTBR1_EL1)
         } else {
             let granule = match tcr.tg0().get() {
                 0 => Granule::K4,
@@ -84,7 +84,7 @@ impl Walk {
                 2 => Granule::K16,
                 _ => return None,
             };
-            (tcr.epd0(), tcr.t0sz(), granule, SysReg::TTBR0_EL1)
+            (tcr.epd0(), tcr.t0sz(), granule, Reg::TTBR0_EL1)
         };
         // The smallest TxSZ is 12, with 52-bit addresses, the largest 48 (FEAT_TTST).
         let size = size.get() as u32;
@@ -150,7 +150,7 @@ pub fn descriptor_level<C: Context + ?Sized>(
     page: u64,
     mut read: impl FnMut(u64) -> Option<[u8; 8]>,
 ) -> Option<Level> {
-    let sctlr = SctlrWalk::from_raw(vcpu.sysreg(SysReg::SCTLR_EL1));
+    let sctlr = SctlrWalk::from_raw(vcpu.sysreg(Reg::SCTLR_EL1));
     if !sctlr.m() {
         return None;
     }

@@ -17,7 +17,7 @@ use kvm_core::{
         SctlrWalk,
         TcrEl1, //
     },
-    sysreg::SysReg, //
+    register::Reg, //
 };
 use proptest::prelude::*;
 
@@ -96,17 +96,17 @@ fn guest(granule: u32, input: u32, wide: bool, upper: bool, big: bool, va: u64) 
     let first = place(0);
     let ttbr = (first & 0xffff_ffff_ffff) | ((first >> 48) << 2) | (0xbeef << 48) | 1;
     let vcpu = Vcpu::new(pstate(5), 0)
-        .with(SysReg::TCR_EL1, tcr.into_raw())
+        .with(Reg::TCR_EL1, tcr.into_raw())
         .with(
             if upper {
-                SysReg::TTBR1_EL1
+                Reg::TTBR1_EL1
             } else {
-                SysReg::TTBR0_EL1
+                Reg::TTBR0_EL1
             },
             ttbr,
         )
         .with(
-            SysReg::SCTLR_EL1,
+            Reg::SCTLR_EL1,
             SctlrWalk::from_raw(0).with_m(true).with_ee(big).into_raw(),
         );
     Guest { vcpu, memory, path }
@@ -149,7 +149,7 @@ proptest! {
         prop_assert_eq!(descriptor_level(&guest.vcpu, va, 0x1000, read), None);
         let (_, first) = guest.path[0];
         let mut off = guest.vcpu.clone();
-        off.sysregs.insert(SysReg::SCTLR_EL1, 0);
+        off.sysregs.insert(Reg::SCTLR_EL1, 0);
         prop_assert_eq!(descriptor_level(&off, va, first & !0xfff, read), None);
         if let [.., (_, last)] = guest.path[1..] {
             let empty = |_| Some([0; 8]);
@@ -167,10 +167,10 @@ proptest! {
         contents: [u64; 5],
     ) {
         let vcpu = Vcpu::new(pstate(5), 0)
-            .with(SysReg::TCR_EL1, tcr)
-            .with(SysReg::TTBR0_EL1, ttbr[0])
-            .with(SysReg::TTBR1_EL1, ttbr[1])
-            .with(SysReg::SCTLR_EL1, sctlr | 1);
+            .with(Reg::TCR_EL1, tcr)
+            .with(Reg::TTBR0_EL1, ttbr[0])
+            .with(Reg::TTBR1_EL1, ttbr[1])
+            .with(Reg::SCTLR_EL1, sctlr | 1);
         let mut reads = 0;
         let _ = descriptor_level(&vcpu, va, page, |_| {
             reads += 1;
