@@ -22,7 +22,8 @@ pub use self::{
         mdcr,
         HostTraps,
         MdcrInputs,
-        VmTraps, //
+        VmTraps,
+        HSTR_EL2, //
     },
     fine::FineTrap,
     instructions::{

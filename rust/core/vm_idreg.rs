@@ -8,14 +8,15 @@
 //!
 //! From the bottom up: `space` bounds the encodings; `view` reads fields out of a set of ID
 //! registers and `features` gives names to what they mean; `host` and `config` are what limits are
-//! made from; `rule` says how a field may be written and what limits it; `fields` and `aarch32` are
-//! the table of all fields; `regs` holds the VM's values and `guest` says what a guest reads;
-//! `cache` is the cache geometry, which is per vCPU.
+//! made from, `vcpu_init` what a VMM asks for; `rule` says how a field may be written and what
+//! limits it; `fields` and `aarch32` are the table of all fields, which `table` joins; `regs` holds
+//! the VM's values and `guest` says what a guest reads; `cache` is the cache geometry, which is per
+//! vCPU.
 //!
 //! # Differences from C KVM
 //!
-//! The reset values are those of C KVM in Linux 7.3 with these exceptions; the first three go with
-//! a flag in [`Offer`]:
+//! The reset values are those of C KVM in Linux 7.3 with these exceptions; the first two go
+//! with a flag in [`Offer`]:
 //!
 //! - `ID_AA64PFR0_EL1.EL1` is at most 1 and `ID_AA64ISAR1_EL1.LS64`, `ID_AA64PFR2_EL1.FPMR` and all
 //!   of `ID_AA64FPFR0_EL1` are 0: 32-bit VMs, 64-byte accesses and FPMR are not virtualized.
@@ -36,6 +37,8 @@ pub mod gates;
 pub mod host;
 
 pub mod config;
+
+pub mod vcpu_init;
 
 pub mod rule;
 
@@ -77,6 +80,10 @@ pub use self::{
     },
     space::IdIndex,
     table::writable_mask,
+    vcpu_init::{
+        BadVcpuFeatures,
+        VcpuFeatures, //
+    },
     view::{
         IdRegister,
         IdView, //

@@ -88,8 +88,8 @@ proptest! {
     #[test]
     fn ccsidr_has_the_line_size(ctr: u64, csselr: u64, value: u32) {
         // Lines of 16 to 2048 bytes, those that CCSIDR_EL1 can say.
-        let (instruction, data) = (2 + (ctr & 7), 2 + (ctr >> 16 & 7));
-        let host = host(instruction | data << 16);
+        let (instruction, data) = (2 + (ctr & 7), 2 + ((ctr >> 16) & 7));
+        let host = host(instruction | (data << 16));
         let mut caches = CacheRegs::new(&host, false);
         let selected = csselr & 0xf;
         let words = if csselr & 1 != 0 { instruction } else { data };

@@ -117,9 +117,11 @@ fn is_implementation(reg: SysReg) -> bool {
     )
 }
 
-/// How upstream's set_id_regs.c and the architecture see a field of four bits: a scale of unsigned
-/// or signed numbers of which smaller ones may be written, down to the last number.
-const SCALES: &[(SysReg, &[(u32, bool, i64)])] = &[
+/// How upstream's set_id_regs.c and the architecture see a field of four bits: its lowest bit, and a
+/// scale of unsigned or signed numbers of which smaller ones may be written, down to the last number.
+type Scale = (u32, bool, i64);
+
+const SCALES: &[(SysReg, &[Scale])] = &[
     (
         SysReg::ID_AA64PFR0_EL1,
         &[
@@ -214,7 +216,7 @@ const SCALES: &[(SysReg, &[(u32, bool, i64)])] = &[
     (SysReg::MVFR2_EL1, &[(0, false, 0), (28, false, 0)]),
 ];
 
-fn scale_strategy() -> impl Strategy<Value = (SysReg, (u32, bool, i64))> {
+fn scale_strategy() -> impl Strategy<Value = (SysReg, Scale)> {
     let all: Vec<_> = SCALES
         .iter()
         .flat_map(|(reg, scales)| scales.iter().map(|scale| (*reg, *scale)))
@@ -431,7 +433,7 @@ proptest! {
                 prop_assert_eq!(vm.reg::<IdAa64Pfr2El1>().gcie(), 0);
                 let aarch32 = if host.has_aarch32_el0() { shown } else { 0 };
                 let others = fresh.raw(SysReg::ID_PFR1_EL1) & 0x0fff_ffff;
-                prop_assert_eq!(vm.raw(SysReg::ID_PFR1_EL1), others | aarch32 << 28);
+                prop_assert_eq!(vm.raw(SysReg::ID_PFR1_EL1), others | (aarch32 << 28));
             }
         }
     }

@@ -59,7 +59,8 @@ impl VmTraps {
     /// Decides for a VM whose final ID registers promise `vm`.
     ///
     /// What no trap can hide stays visible to a guest that tries it: instructions of ID_AA64ISARx_EL1
-    /// that no trap covers and, without FEAT_FGT, TLB maintenance by range.
+    /// that no trap covers, the nXS variants of TLB maintenance that the VM has and, without FEAT_FGT,
+    /// TLB maintenance by range.
     pub fn of(vm: VmFeatures, host: HostTraps) -> Self {
         let has = |feature| host.features.contains(feature);
         Self {
@@ -203,6 +204,10 @@ fn hfgitr(vm: VmFeatures) -> HfgitrEl2 {
         lacking(traps, feature, covered)
     })
 }
+
+/// HSTR_EL2 while a vCPU is loaded: T15 traps AArch32 EL0's accesses to implementation defined
+/// registers (coproc 15, CRn 15), as HCR_EL2.TIDCP does others.
+pub const HSTR_EL2: u64 = 1 << 15;
 
 /// What MDCR_EL2 depends on.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
