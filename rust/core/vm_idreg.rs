@@ -42,9 +42,9 @@ pub mod vcpu_init;
 
 pub mod rule;
 
-mod aarch32;
-
 mod fields;
+
+mod aarch32;
 
 pub mod table;
 

@@ -7,6 +7,7 @@
 
 use crate::{
     bit_struct::FieldInfo,
+    idreg::IdAa64Dfr0El1,
     vm_idreg::{
         config::Source,
         fields::{
@@ -18,6 +19,7 @@ use crate::{
             Limit,
             Write, //
         },
+        view::IdView, //
     },
 };
 
@@ -106,11 +108,6 @@ pub(crate) const DFR0: [Field; 8] = {
 /// the later versions have the same numbers. The AArch32 side of the host's PMU does not matter,
 /// since a VM's PMU is emulated.
 fn perfmon(source: &Source<'_>, _host: u64) -> u64 {
-    use crate::{
-        idreg::IdAa64Dfr0El1,
-        vm_idreg::view::IdView, //
-    };
-
     match pmuver(source, source.host.reg::<IdAa64Dfr0El1>().pmuver().get()) {
         1 => 3,
         version => version,

@@ -96,7 +96,7 @@ pub fn fields(reg: SysReg) -> &'static [Field] {
 /// KVM_CAP_ARM_WRITABLE_IMP_ID_REGS is enabled; [`None`] for any other register.
 pub(crate) fn implementation_mask(reg: SysReg) -> Option<u64> {
     match reg {
-        SysReg::MIDR_EL1 => Some(u32::MAX as u64),
+        SysReg::MIDR_EL1 => Some(u64::from(u32::MAX)),
         SysReg::REVIDR_EL1 | SysReg::AIDR_EL1 => Some(u64::MAX),
         _ => None,
     }
