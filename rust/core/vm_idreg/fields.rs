@@ -91,7 +91,10 @@ pub(crate) const PFR0: &[Field] = fields! { IdAa64Pfr0El1:
     fp: Fixed, Host;
     advsimd: Fixed, Host;
     // A VM may get a vGIC later; what it has in the end is told to `VmIdRegs`.
-    gic: LOWER, If(|source| source.config.offer.gicv3);
+    // Of GICv4.1 a guest sees nothing.
+    gic: LOWER, By(|source, host| {
+        if source.config.offer.gicv3 { host.min(1) } else { 0 }
+    });
     ras: LOWER, Host;
     sve: Fixed, If(has_sve);
     sel2: LOWER, Host;
