@@ -38,6 +38,8 @@ pub(crate) const HDFGWTR_EL2: SysReg = SysReg::of::<3, 4, 3, 1, 5>();
 pub(crate) const HFGITR2_EL2: SysReg = SysReg::of::<3, 4, 3, 1, 7>();
 /// Virtual SError Exception Syndrome Register.
 pub(crate) const VSESR_EL2: SysReg = SysReg::of::<3, 4, 5, 2, 3>();
+/// Floating-point Mode Register.
+pub(crate) const FPMR: SysReg = SysReg::of::<3, 3, 4, 4, 2>();
 /// Permission Overlay Register 0.
 pub(crate) const POR_EL0: SysReg = SysReg::of::<3, 3, 10, 2, 4>();
 /// Vector Base Address Register, EL2, by its own name.

@@ -211,6 +211,29 @@ SYM_INNER_LABEL(kvm_vhe_serror_window_end, SYM_L_LOCAL)
 SYM_FUNC_END(kvm_vhe_enter)
 
 /*
+ * u64 kvm_vhe_translate(u64 va, u64 hcr)
+ *
+ * Translates an address by the guest's stage 1, as EL1 would for a read; both
+ * stages of the loaded vCPU are used.  Returns PAR_EL1, and leaves all as it was.
+ */
+SYM_FUNC_START(kvm_vhe_translate)
+	mrs	x2, daif
+	msr	daifset, #0xf
+	mrs	x3, hcr_el2
+	mrs	x4, par_el1
+	msr	hcr_el2, x1
+	isb
+	at	s1e1r, x0
+	isb
+	mrs	x0, par_el1
+	msr	par_el1, x4
+	msr	hcr_el2, x3
+	isb
+	msr	daif, x2
+	ret
+SYM_FUNC_END(kvm_vhe_translate)
+
+/*
  * Exceptions from EL2 itself, while this file's vectors are in use.
  */
 SYM_CODE_START_LOCAL(kvm_vhe_same_level_sync)

@@ -38,6 +38,7 @@ pub mod mmu_notifier;
 pub mod percpu;
 pub mod run_page;
 pub mod syscore;
+pub mod time;
 
 pub mod cache;
 pub mod guest_time;

@@ -3,6 +3,7 @@
 //! What machine this is.
 
 use crate::{
+    bindings as bindings_own,
     pinned::{
         with_preemption_off,
         PinnedCpu, //
@@ -30,6 +31,10 @@ use kvm_core::{
         IdAa64Pfr0El1, //
     },
     sysreg::SysReg,
+    vm_idreg::{
+        HostFacts,
+        HostIdRegs, //
+    },
 };
 
 /// Proof that this kernel runs at EL2 with VHE, on all CPUs: a kernel runs all of them alike.
@@ -45,6 +50,8 @@ pub struct Machine {
     /// What the hypervisor can do here.
     pub capabilities: HostCapabilities,
     system: CpuFeatures,
+    /// ACTLR_EL1 and AMAIR_EL1: what implementations define, for guests to see.
+    pub implementation: (u64, u64),
 }
 
 impl Machine {
@@ -54,18 +61,46 @@ impl Machine {
     ///
     /// Why the module cannot work on it.
     pub fn probe() -> Result<Self, Refusal> {
-        let (system, state) = with_preemption_off(|cpu| {
+        let (system, state, implementation) = with_preemption_off(|cpu| {
             let state = host_state(cpu);
             let source = SystemWide(ThisCpu::new(cpu));
+            // SAFETY: ACTLR_EL1 and AMAIR_EL1 can be read at EL1 and EL2.
+            let implementation = unsafe {
+                (
+                    mrs!(SysReg::of::<3, 0, 1, 0, 1>()),
+                    mrs!(SysReg::of::<3, 0, 10, 3, 0>()),
+                )
+            };
 
-            (CpuFeatures::read(&source, state.current_el), state)
+            (
+                CpuFeatures::read(&source, state.current_el),
+                state,
+                implementation,
+            )
         });
 
         Ok(Self {
             capabilities: check_host(&system, &state)?,
             host: VheHost(()),
             system,
+            implementation,
         })
+    }
+
+    /// What all CPUs have.
+    pub fn system(&self) -> &CpuFeatures {
+        &self.system
+    }
+
+    /// Reads the ID registers that VMs are made from.
+    pub fn id_registers(&self, facts: HostFacts) -> HostIdRegs {
+        with_preemption_off(|cpu| HostIdRegs::read(&SystemWide(ThisCpu::new(cpu)), facts))
+    }
+
+    /// The first address that is not user space's, TASK_SIZE_MAX.
+    pub fn user_address_limit(&self) -> u64 {
+        // SAFETY: A constant of the kernel.
+        unsafe { bindings_own::kvm_vhe_task_size_max() }
     }
 
     /// Checks that a CPU has what the hypervisor relies on.
@@ -156,7 +191,7 @@ impl ReadIdRegister for ThisCpu<'_> {
             ID_AA64DFR0_EL1; ID_AA64DFR1_EL1;
             ID_AA64ISAR0_EL1; ID_AA64ISAR1_EL1; ID_AA64ISAR2_EL1; ID_AA64ISAR3_EL1;
             ID_AA64MMFR0_EL1; ID_AA64MMFR1_EL1; ID_AA64MMFR2_EL1; ID_AA64MMFR3_EL1;
-            ID_AA64MMFR4_EL1; CTR_EL0;
+            ID_AA64MMFR4_EL1; CTR_EL0; MIDR_EL1; REVIDR_EL1; AIDR_EL1;
             ICC_SRE_EL2 if self.has_gic_registers();
             ICH_VTR_EL2 if self.has_gic_registers_in_use();
         )
@@ -186,4 +221,10 @@ const fn linux_encoding(reg: SysReg) -> u32 {
         | (reg.crn() as u32) << 12
         | (reg.crm() as u32) << 8
         | (reg.op2() as u32) << 5
+}
+
+/// The number of CPUs that are online.
+pub fn online_cpus() -> u32 {
+    // SAFETY: Reads a counter.
+    unsafe { bindings_own::kvm_vhe_online_cpus() }
 }

@@ -19,7 +19,10 @@ use core::{
 use kernel::{
     bindings as linux,
     prelude::*,
-    sync::atomic::AtomicFlag, //
+    sync::atomic::{
+        Atomic,
+        AtomicFlag, //
+    },
 };
 
 /// What can be per-CPU data.
@@ -31,6 +34,9 @@ pub unsafe trait PerCpuData: Send + Sync {}
 
 // SAFETY: Zero is a flag that is not set.
 unsafe impl PerCpuData for AtomicFlag {}
+
+// SAFETY: Zero is a number.
+unsafe impl PerCpuData for Atomic<u32> {}
 
 /// One `T` for each possible CPU, all zeroes at first. It is freed without being dropped, so `T`
 /// must not need dropping.

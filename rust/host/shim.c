@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/compat.h>
+#include <linux/cpumask.h>
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
@@ -7,9 +8,17 @@
 #include <linux/percpu.h>
 #include <linux/pgtable.h>
 #include <linux/preempt.h>
+#include <linux/random.h>
+#include <linux/sched.h>
+#include <linux/timekeeping.h>
+#include <linux/version.h>
 #include <linux/sched.h>
 #include <linux/vmstat.h>
 #include <asm/memory.h>
+
+#include <asm/arch_timer.h>
+#include <asm/processor.h>
+#include <asm/traps.h>
 
 #include <kvm_vhe.h>
 #include "shim.h"
@@ -146,4 +155,58 @@ unsigned int kvm_vhe_user_mapping_shift(unsigned long address)
 out:
 	local_irq_restore(flags);
 	return shift;
+}
+
+u64 kvm_vhe_task_size_max(void)
+{
+	return TASK_SIZE_MAX;
+}
+
+/* The host's counter, with its errata's workarounds. */
+u64 kvm_vhe_counter(void)
+{
+	return arch_timer_read_counter();
+}
+
+u64 kvm_vhe_random(void)
+{
+	return get_random_u64();
+}
+
+bool kvm_vhe_wall_and_counter(u64 *wall, u64 *counter)
+{
+	struct system_time_snapshot now;
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
+	ktime_get_snapshot_id(CLOCK_REALTIME, &now);
+	*wall = ktime_to_ns(now.systime);
+	if (!now.valid)
+		return false;
+#else
+	ktime_get_snapshot(&now);
+	*wall = ktime_to_ns(now.real);
+#endif
+	*counter = now.cycles;
+	return now.cs_id == CSID_ARM_ARCH_COUNTER;
+}
+
+u64 kvm_vhe_run_delay(void)
+{
+	return READ_ONCE(current->sched_info.run_delay);
+}
+
+/* Where the Arm ARM has a generic routine, so does the kernel. */
+void kvm_vhe_rewind_memory_copy(u64 *gprs, u64 *pc, u64 *pstate, u64 esr)
+{
+	struct user_pt_regs regs = { .pc = *pc, .pstate = *pstate };
+
+	memcpy(regs.regs, gprs, sizeof(regs.regs));
+	arm64_mops_reset_regs(&regs, esr);
+	memcpy(gprs, regs.regs, sizeof(regs.regs));
+	*pc = regs.pc;
+}
+
+u32 kvm_vhe_online_cpus(void)
+{
+	return num_online_cpus();
 }

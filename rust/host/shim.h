@@ -13,9 +13,18 @@
 bool kvm_vhe_is_compat_task(void);
 void kvm_vhe_preempt_disable(void);
 void kvm_vhe_preempt_enable(void);
+u64 kvm_vhe_task_size_max(void);
+u64 kvm_vhe_counter(void);
+u32 kvm_vhe_online_cpus(void);
+u64 kvm_vhe_random(void);
+bool kvm_vhe_wall_and_counter(u64 *wall, u64 *counter);
+u64 kvm_vhe_run_delay(void);
 void *kvm_vhe_per_cpu_ptr(void *base, unsigned int cpu);
 
+void kvm_vhe_rewind_memory_copy(u64 *gprs, u64 *pc, u64 *pstate, u64 esr);
+
 /* entry.S */
+u64 kvm_vhe_translate(u64 va, u64 hcr);
 extern const char kvm_vhe_vectors[];
 void kvm_vhe_get_page(struct page *page);
 void kvm_vhe_put_page(struct page *page);

@@ -12,7 +12,10 @@ use crate::{
     el2::*,
     guest_time::run_guest,
     guest_tlb::Stage2Registers,
-    irqs::IrqsOff,
+    irqs::{
+        with_irqs_off,
+        IrqsOff, //
+    },
     machine::VheHost,
     pinned::PinnedCpu,
     registers::Registers,
@@ -23,19 +26,34 @@ use crate::{
         msr, //
     },
 };
-use core::cell::{
-    Cell,
-    RefCell, //
+use core::{
+    cell::{
+        Cell,
+        RefCell, //
+    },
+    mem::size_of,
 };
+use kernel::prelude::*;
 use kvm_core::{
     bits::Bits,
+    cpu::hardening::ExitHardening,
+    context::{
+        Context,
+        Gpr, //
+    },
+    guest_debug::{
+        guest_only,
+        GuestDebug,
+        MdscrEl1, //
+    },
     pstate::GuestPstate,
     register::{
         Feature,
         FeatureSet,
         Reg,
         RegFile,
-        RegRange, //
+        RegRange,
+        Reset, //
     },
     sysreg::SysReg,
 };
@@ -54,6 +72,12 @@ const HCR_DYNAMIC: u64 = HCR_VSE | HCR_TVM;
 
 /// MDCR_EL2.HPMN: how the event counters are divided, which is the host's business.
 const MDCR_HPMN: u64 = 0x1f;
+
+/// OSLSR_EL1.OSLK: the OS lock is locked.
+const OSLSR_OSLK: u64 = 1 << 1;
+
+/// MDCR_EL2.TDE: debug exceptions are taken to EL2.
+const MDCR_TDE: u64 = 1 << 8;
 
 /// What is set at load, beside the registers: the controls of the guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,8 +102,8 @@ pub struct Controls {
     pub hfgitr2: u64,
     /// CNTVOFF_EL2.
     pub cntvoff: u64,
-    /// VPIDR_EL2: the guest's MIDR_EL1.
-    pub vpidr: u64,
+    /// VPIDR_EL2, the guest's MIDR_EL1, if it is not the CPU's.
+    pub vpidr: Option<u64>,
     /// ICH_HCR_EL2: what of the GIC's CPU interface traps.
     pub ich_hcr: u64,
 }
@@ -131,10 +155,10 @@ impl Vectors {
     pub fn new(against: ExitHardening) -> Self {
         let (index, bhb_loops) = match against {
             ExitHardening::None => (bindings::KVM_VHE_VECTORS_PLAIN, 0),
-            ExitHardening::Loop(count) => (bindings::KVM_VHE_VECTORS_LOOP, u64::from(count)),
+            ExitHardening::BhbLoop(count) => (bindings::KVM_VHE_VECTORS_LOOP, u64::from(count)),
             ExitHardening::ClearBhb => (bindings::KVM_VHE_VECTORS_CLRBHB, 0),
-            ExitHardening::Workaround1 => (bindings::KVM_VHE_VECTORS_WA1, 0),
-            ExitHardening::Workaround3 => (bindings::KVM_VHE_VECTORS_WA3, 0),
+            ExitHardening::FirmwareWa1 => (bindings::KVM_VHE_VECTORS_WA1, 0),
+            ExitHardening::FirmwareWa3 => (bindings::KVM_VHE_VECTORS_WA3, 0),
         };
 
         Self {
@@ -143,21 +167,6 @@ impl Vectors {
             bhb_loops,
         }
     }
-}
-
-/// What is done on the way out of a guest so that its branch history cannot steer the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExitHardening {
-    /// Nothing.
-    None,
-    /// As many taken branches, at least one, as the history is long.
-    Loop(u8),
-    /// CLRBHB.
-    ClearBhb,
-    /// The firmware's SMCCC_ARCH_WORKAROUND_1.
-    Workaround1,
-    /// The firmware's SMCCC_ARCH_WORKAROUND_3.
-    Workaround3,
 }
 
 /// What load saves of the host.
@@ -179,11 +188,11 @@ pub struct VcpuCpu {
     resources: DebugResources,
     /// VSESR_EL2: the syndrome of the virtual SError.
     vsesr: Cell<u64>,
-    /// The debug registers that a debugger in user space wants in place of the guest's.
-    external_debug: Cell<Option<u64>>,
+    /// What a debugger in user space wants.
+    guest_debug: Cell<GuestDebug>,
     debug: RefCell<DebugState>,
     host: HostState,
-    vhe: VheHost,
+    _vhe: VheHost,
 }
 
 #[derive(Default)]
@@ -193,34 +202,45 @@ struct DebugState {
 }
 
 impl VcpuCpu {
-    /// Returns a vCPU with all registers zero.
-    pub fn new(vhe: VheHost, available: ControlRegisters, resources: DebugResources) -> Self {
-        Self {
-            switch: SwitchContext {
-                gpr: [const { Cell::new(0) }; 31],
-                pc: Cell::new(0),
-                pstate: Cell::new(GuestPstate::RESET.into_raw()),
-                esr: Cell::new(0),
-                far: Cell::new(0),
-                hpfar: Cell::new(0),
-                disr: Cell::new(0),
-                hcr: Cell::new(0),
-                cptr: Cell::new(0),
-                vbar: Cell::new(0),
-                host_hcr: Cell::new(0),
-                host_vbar: Cell::new(0),
-                flags: Cell::new(0),
-                bhb_loops: Cell::new(0),
-                regs: Registers::new(),
-            },
-            controls: Cell::new(Controls::default()),
-            available,
-            resources,
-            vsesr: Cell::new(0),
-            external_debug: Cell::new(None),
-            debug: RefCell::new(DebugState::default()),
-            host: HostState::default(),
-            vhe,
+    /// Returns an initialiser for a vCPU with all registers zero.
+    pub fn init(
+        vhe: VheHost,
+        available: ControlRegisters,
+        resources: DebugResources,
+    ) -> impl Init<Self> {
+        // SAFETY: All of the memory is initialised: by zeroes first, which is what the numbers and
+        // cells of the switch's context and the host's state are, then the other fields.
+        unsafe {
+            pin_init::init_from_closure(move |slot: *mut Self| {
+                slot.write_bytes(0, 1);
+                (&raw mut (*slot).switch.regs).cast::<u8>().write_bytes(0, size_of::<Registers>());
+                (&raw mut (*slot).controls).write(Cell::new(Controls::default()));
+                (&raw mut (*slot).available).write(available);
+                (&raw mut (*slot).resources).write(resources);
+                (&raw mut (*slot).guest_debug).write(Cell::new(GuestDebug::OFF));
+                (&raw mut (*slot).debug).write(RefCell::new(DebugState::default()));
+                (&raw mut (*slot)._vhe).write(vhe);
+                Ok(())
+            })
+        }
+    }
+
+    /// Gives all registers their values after a reset: `other` those that depend on the vCPU or the
+    /// machine, for each [`Reset`] that is neither a number nor unknown. Nothing is pending then.
+    pub fn reset(&self, other: impl Fn(Reg, Reset) -> u64) {
+        for gpr in &self.switch.gpr {
+            gpr.set(0);
+        }
+        self.set_pc(0);
+        self.set_pstate(GuestPstate::RESET);
+        self.set_virtual_serror(None);
+        for reg in Reg::all() {
+            let value = match reg.row().reset {
+                Reset::Value(value) => value,
+                Reset::Unknown => Reset::UNKNOWN,
+                reset => other(reg, reset),
+            };
+            self.write_any(reg, value);
         }
     }
 
@@ -359,13 +379,49 @@ impl VcpuCpu {
         (self.switch.hcr.get() & HCR_VSE != 0).then(|| self.vsesr.get())
     }
 
-    /// Gives a debugger in user space the debug registers: MDSCR_EL1 as the guest runs with it, and
-    /// the breakpoints and watchpoints. [`None`] gives them back to the guest.
-    pub fn set_external_debug(&self, debug: Option<(u64, &DebugRegs)>) {
-        self.external_debug.set(debug.map(|(mdscr, _)| mdscr));
-        if let Some((_, regs)) = debug {
+    /// Sets what a debugger in user space wants, from the next load on; `regs` are its breakpoints
+    /// and watchpoints, if it has any.
+    pub fn set_debug(&self, debug: GuestDebug, regs: Option<&DebugRegs>) {
+        self.guest_debug.set(debug);
+        if let Some(regs) = regs {
             self.debug.borrow_mut().external = *regs;
         }
+    }
+
+    /// Returns the guest physical address that the guest's stage 1 gives for a virtual one that EL1
+    /// reads, or [`None`] if there is none. The vCPU is loaded.
+    pub fn translate(&self, va: u64) -> Option<u64> {
+        /// PAR_EL1.F, and PA.
+        const FAILED: u64 = 1;
+        const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+        with_irqs_off(|_| {
+            if !self.is_loaded() {
+                return None;
+            }
+            // SAFETY: The guest's translation is loaded on this CPU; the function leaves everything
+            // as it was.
+            let par = unsafe { bindings::kvm_vhe_translate(va, self.switch.hcr.get()) };
+
+            (par & FAILED == 0).then_some(par & ADDRESS | va & 0xfff)
+        })
+    }
+
+    /// Takes a memory copy or set instruction that this CPU cannot go on with back to its prologue
+    /// (FEAT_MOPS, EC 0x27).
+    pub fn rewind_memory_copy(&self) {
+        let gprs = (&raw const self.switch.gpr).cast::<u64>().cast_mut();
+
+        // SAFETY: X0 to X30 are cells, which may be written through a shared reference; the program
+        // counter is one, too.
+        unsafe {
+            bindings::kvm_vhe_rewind_memory_copy(
+                gprs,
+                self.switch.pc.as_ptr(),
+                self.switch.pstate.as_ptr(),
+                self.switch.esr.get(),
+            )
+        };
     }
 
     /// Puts the vCPU's deferred registers and its controls into the CPU.
@@ -382,9 +438,14 @@ impl VcpuCpu {
             self.switch.host_hcr.set(mrs!(SysReg::HCR_EL2));
             self.switch.host_vbar.set(mrs!(VBAR_EL2));
             self.host.mdcr.set(mrs!(MDCR_EL2));
+            let tde = if self.guest_debug.get().is_enabled() {
+                MDCR_TDE
+            } else {
+                0
+            };
             msr!(
                 MDCR_EL2,
-                self.host.mdcr.get() & MDCR_HPMN | controls.mdcr & !MDCR_HPMN
+                self.host.mdcr.get() & MDCR_HPMN | controls.mdcr & !MDCR_HPMN | tde
             );
             if self.available.hcx {
                 self.host.hcrx.set(mrs!(HCRX_EL2));
@@ -407,7 +468,10 @@ impl VcpuCpu {
             msr!(CNTVOFF_EL2, controls.cntvoff);
             // The guest has both timers and both counters to itself.
             msr!(CNTHCTL_EL2, mrs!(CNTHCTL_EL2) | CNTHCTL_EL1PCEN_EL1PCTEN);
-            msr!(VPIDR_EL2, controls.vpidr);
+            msr!(
+                VPIDR_EL2,
+                controls.vpidr.unwrap_or(mrs!(SysReg::MIDR_EL1))
+            );
             msr!(VMPIDR_EL2, self.switch.regs.file().get(Reg::MPIDR_EL1));
             self.host.icc_sre.set(mrs!(SysReg::ICC_SRE_EL2));
             msr!(
@@ -480,16 +544,22 @@ impl VcpuCpu {
                 msr!(POR_EL0, regs.file().get(Reg::POR_EL0));
             }
         }
+        let fpmr = regs.loaded().contains(Feature::FPMR);
+        let mut host_fpmr = 0;
+        if fpmr {
+            // SAFETY: As above; the kernel does not use it.
+            unsafe {
+                host_fpmr = mrs!(FPMR);
+                msr!(FPMR, regs.file().get(Reg::FPMR));
+            }
+        }
         if self.virtual_serror().is_some() && self.available.ras {
             // SAFETY: With FEAT_RAS the register exists.
             unsafe { msr!(VSESR_EL2, self.vsesr.get()) };
         }
         // SAFETY: MDSCR_EL1 exists on all CPUs.
         let host_mdscr = unsafe { mrs!(MDSCR_EL1) };
-        let mdscr = self
-            .external_debug
-            .get()
-            .unwrap_or(regs.file().get(Reg::MDSCR_EL1));
+        let mdscr = self.mdscr();
         let debug = (host_mdscr | mdscr) & MDSCR_ACTIVE != 0;
         if debug {
             self.load_debug(mdscr, cpu);
@@ -498,7 +568,7 @@ impl VcpuCpu {
         // SAFETY: The context is in the layout that the assembly expects, the vCPU is loaded, and
         // interrupts are off.
         let code =
-            unsafe { bindings::kvm_vhe_run_guest((&raw const self.switch).cast_mut().cast()) };
+            unsafe { run_guest(irqs, (&raw const self.switch).cast_mut().cast()) };
 
         if debug {
             self.put_debug(host_mdscr, cpu);
@@ -508,6 +578,13 @@ impl VcpuCpu {
             unsafe {
                 regs.file().set(Reg::POR_EL0, mrs!(POR_EL0));
                 msr!(POR_EL0, host_por);
+            }
+        }
+        if fpmr {
+            // SAFETY: As above.
+            unsafe {
+                regs.file().set(Reg::FPMR, mrs!(FPMR));
+                msr!(FPMR, host_fpmr);
             }
         }
 
@@ -523,6 +600,20 @@ impl VcpuCpu {
         }
     }
 
+    /// MDSCR_EL1 to run with.
+    #[inline(always)]
+    fn mdscr(&self) -> u64 {
+        let file = self.switch.regs.file();
+        let guest = file.get(Reg::MDSCR_EL1);
+        let debug = self.guest_debug.get();
+
+        if debug.is_enabled() || file.get(Reg::OSLSR_EL1) & OSLSR_OSLK != 0 {
+            debug.mdscr(MdscrEl1::from_raw(guest)).into_raw()
+        } else {
+            guest
+        }
+    }
+
     /// Moves the debug registers of the guest, or of its debugger, into the CPU.
     #[cold]
     fn load_debug(&self, mdscr: u64, cpu: &PinnedCpu) {
@@ -531,11 +622,14 @@ impl VcpuCpu {
         // SAFETY: Masks debug exceptions; `put_debug()` ends that.
         unsafe { kernel::asm!("msr daifset, #8"; options(nostack, preserves_flags)) };
         state.host.save(self.resources, cpu);
-        let regs = if self.external_debug.get().is_some() {
+        let mut regs = if self.guest_debug.get().uses_hardware() {
             state.external
         } else {
             self.guest_debug_regs()
         };
+        // Nothing of them may match at EL2.
+        regs.bcr = regs.bcr.map(guest_only);
+        regs.wcr = regs.wcr.map(guest_only);
         // SAFETY: MDSCR_EL1 exists on all CPUs. Debug exceptions are masked until the registers are
         // the host's again: `kvm_vhe_run_guest()` leaves PSTATE.D set.
         unsafe {
@@ -570,5 +664,48 @@ impl VcpuCpu {
             regs.wcr[n] = get(Reg::DBGWCR_EL1);
         }
         regs
+    }
+}
+
+/// Whatever thread has the vCPU emulates instructions on it; the registers are cells.
+impl Context for &VcpuCpu {
+    #[inline(always)]
+    fn sysreg(&self, reg: Reg) -> u64 {
+        self.read(reg)
+    }
+
+    #[inline(always)]
+    fn set_sysreg(&mut self, reg: Reg, value: u64) {
+        self.write(reg, value);
+    }
+
+    #[inline(always)]
+    fn gpr(&self, index: Gpr) -> u64 {
+        VcpuCpu::gpr(self, index.into_bits())
+    }
+
+    #[inline(always)]
+    fn set_gpr(&mut self, index: Gpr, value: u64) {
+        VcpuCpu::set_gpr(self, index.into_bits(), value);
+    }
+
+    #[inline(always)]
+    fn pc(&self) -> u64 {
+        VcpuCpu::pc(self)
+    }
+
+    #[inline(always)]
+    fn set_pc(&mut self, pc: u64) {
+        VcpuCpu::set_pc(self, pc);
+    }
+
+    #[inline(always)]
+    fn pstate(&self) -> GuestPstate {
+        GuestPstate::from_exit(self.raw_pstate())
+    }
+
+    #[inline(always)]
+    fn set_pstate(&mut self, pstate: GuestPstate) {
+        VcpuCpu::set_pstate(self, pstate);
     }
 }

@@ -1,20 +1,92 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `KVM_CHECK_EXTENSION` answers.
+//! Capabilities: what `KVM_CHECK_EXTENSION` answers, and `KVM_ENABLE_CAP`.
 
-use kvm_core::cpu::HostCapabilities;
-use kvm_host::abi::{
-    KVM_CAP_ARM_VM_IPA_SIZE,
-    KVM_CAP_CHECK_EXTENSION_VM, //
+use crate::{
+    cpus::Cpus,
+    vm::{
+        Vm,
+        MAX_VCPUS, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
+use kvm_core::{
+    guest_debug::GuestDebug,
+    memslot::SlotId, //
+};
+use kvm_host::{
+    abi::*,
+    uapi::kvm_enable_cap, //
 };
 
 /// Returns the value of a capability: zero for one that does not exist or does not work.
 ///
 /// api.rst, "4.4 KVM_CHECK_EXTENSION".
-pub(crate) fn check_extension(host: &HostCapabilities, capability: usize) -> u32 {
-    match u32::try_from(capability) {
-        Ok(KVM_CAP_CHECK_EXTENSION_VM) => 1,
-        Ok(KVM_CAP_ARM_VM_IPA_SIZE) => host.ipa_limit.get().into(),
+pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
+    let Ok(capability) = u32::try_from(capability) else {
+        return 0;
+    };
+    match capability {
+        KVM_CAP_CHECK_EXTENSION_VM
+        | KVM_CAP_USER_MEMORY
+        | KVM_CAP_USER_MEMORY2
+        | KVM_CAP_DESTROY_MEMORY_REGION_WORKS
+        | KVM_CAP_JOIN_MEMORY_REGIONS_WORKS
+        | KVM_CAP_SYNC_MMU
+        | KVM_CAP_READONLY_MEM
+        | KVM_CAP_ONE_REG
+        | KVM_CAP_ARM_PSCI
+        | KVM_CAP_ARM_PSCI_0_2
+        | KVM_CAP_MP_STATE
+        | KVM_CAP_IMMEDIATE_EXIT
+        | KVM_CAP_VCPU_EVENTS
+        | KVM_CAP_VCPU_ATTRIBUTES
+        | KVM_CAP_VM_ATTRIBUTES
+        | KVM_CAP_ENABLE_CAP_VM
+        | KVM_CAP_ARM_NISV_TO_USER
+        | KVM_CAP_ARM_INJECT_EXT_DABT
+        | KVM_CAP_ARM_SYSTEM_SUSPEND
+        | KVM_CAP_ARM_WRITABLE_IMP_ID_REGS
+        | KVM_CAP_INTERNAL_ERROR_DATA
+        | KVM_CAP_STEAL_TIME => 1,
+        KVM_CAP_ARM_INJECT_SERROR_ESR => cpus.has_ras().into(),
+        KVM_CAP_ARM_PTRAUTH_ADDRESS | KVM_CAP_ARM_PTRAUTH_GENERIC => cpus.has_pauth().into(),
+        KVM_CAP_ARM_VM_IPA_SIZE => cpus.capabilities().ipa_limit.get().into(),
+        KVM_CAP_NR_MEMSLOTS => SlotId::COUNT.into(),
+        KVM_CAP_NR_VCPUS => kvm_host::machine::online_cpus().min(MAX_VCPUS as u32),
+        KVM_CAP_MAX_VCPUS | KVM_CAP_MAX_VCPU_ID => MAX_VCPUS as u32,
+        KVM_CAP_SET_GUEST_DEBUG => 1,
+        KVM_CAP_SET_GUEST_DEBUG2 => GuestDebug::VALID,
+        KVM_CAP_GUEST_DEBUG_HW_BPS => cpus.debug_resources().breakpoints() as u32,
+        KVM_CAP_GUEST_DEBUG_HW_WPS => cpus.debug_resources().watchpoints() as u32,
+        // KVM_ARM_FEATURE_ID_RANGE is the one range.
+        KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES => 1,
         _ => 0,
     }
+}
+
+/// As [`check_extension`], asked of a VM.
+pub(crate) fn check_vm_extension(cpus: &Cpus, capability: usize) -> u32 {
+    check_extension(cpus, capability)
+}
+
+/// KVM_ENABLE_CAP of a VM.
+///
+/// # Errors
+///
+/// `EINVAL` for one that cannot be enabled.
+pub(crate) fn enable_cap(vm: &Vm, cap: &kvm_enable_cap) -> Result {
+    if cap.flags != 0 {
+        return Err(EINVAL);
+    }
+    match cap.cap {
+        KVM_CAP_ARM_NISV_TO_USER => vm.nisv_to_user.store(true, Relaxed),
+        KVM_CAP_ARM_SYSTEM_SUSPEND => vm.enable_system_suspend(),
+        KVM_CAP_ARM_WRITABLE_IMP_ID_REGS => vm.enable_writable_implementation()?,
+        _ => return Err(EINVAL),
+    }
+    Ok(())
 }

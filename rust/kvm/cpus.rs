@@ -1,40 +1,186 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which CPUs are in use for VMs.
+//! Which CPUs are in use for VMs, and what they have in common.
 
 use kernel::{
+    new_spinlock,
     prelude::*,
-    sync::atomic::{
-        AtomicFlag,
-        Relaxed, //
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            AtomicFlag,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        SpinLock, //
     },
 };
-use kvm_core::cpu::HostCapabilities;
+use kvm_core::{
+    cpu::{
+        hardening::{
+            harden,
+            ExitHardening,
+            Exposure,
+            Exposures, //
+        },
+        CpuFeatures,
+        Feature,
+        HostCapabilities, //
+    },
+    firmware::{
+        Mitigation,
+        Mitigations, //
+    },
+    setway::Cacheability,
+    vm_idreg::{
+        HostFacts,
+        HostIdRegs,
+        Offer,
+        VmFeature,
+        VmFeatures, //
+    },
+    vmid::{
+        self,
+        Active,
+        Allocator,
+        CpuState,
+        Generation,
+        Vmid, //
+    },
+};
 use kvm_host::{
+    cpu_pm::CpuPmCallbacks,
+    debug_regs::DebugResources,
+    hardening::hardening_inputs,
     hotplug::CpuCallbacks,
-    machine::Machine,
+    machine::{
+        Machine,
+        VheHost, //
+    },
     percpu::PerCpu,
     pinned::{
         with_preemption_off,
         PinnedCpu, //
     },
     syscore::SyscoreCallbacks,
-    translation::reset_guest_translation, //
+    translation::reset_guest_translation,
+    vcpu::{
+        ControlRegisters,
+        VcpuCpu,
+        Vectors, //
+    },
 };
 
+/// What CPUs look at of the VMIDs without a lock.
+struct VmidShared {
+    generation: Atomic<u64>,
+    active: KVec<Atomic<u64>>,
+}
+
+impl vmid::Shared for VmidShared {
+    fn generation(&self) -> Generation {
+        Generation::from_raw(self.generation.load(Acquire)).unwrap_or(Generation::FIRST)
+    }
+
+    fn set_generation(&self, generation: Generation) {
+        self.generation.store(generation.into_raw(), Release);
+    }
+
+    fn active(&self, cpu: usize) -> Active {
+        Active::from_raw(self.active.get(cpu).map_or(0, |word| word.load(Relaxed)))
+    }
+
+    fn swap_active(&self, cpu: usize, new: Active) -> Active {
+        Active::from_raw(
+            self.active
+                .get(cpu)
+                .map_or(0, |word| word.xchg(new.into_raw(), Full)),
+        )
+    }
+
+    fn compare_exchange_active(&self, cpu: usize, old: Active, new: Active) -> bool {
+        self.active
+            .get(cpu)
+            .is_some_and(|word| word.cmpxchg(old.into_raw(), new.into_raw(), Full).is_ok())
+    }
+}
+
+/// What is known of the hardening of all CPUs that were ever in use, and of each.
+struct Hardening {
+    worst: Option<Exposures>,
+    cpus: KVec<Option<Vectors>>,
+}
+
 /// Takes CPUs into use as they come up and out of use as they go down, or the whole system does.
+#[pin_data]
 pub(crate) struct Cpus {
     machine: Machine,
+    id_registers: KBox<HostIdRegs>,
     /// Whether a CPU is in use for VMs. Only that CPU looks at its flag, so no ordering is needed.
     in_use: PerCpu<AtomicFlag>,
+    vmid_shared: VmidShared,
+    #[pin]
+    vmids: SpinLock<Allocator<KVec<u64>, KVec<CpuState>>>,
+    #[pin]
+    hardening: SpinLock<Hardening>,
+    resources: DebugResources,
+    available: ControlRegisters,
+    /// Whether the system goes down, so that no guest is entered any more.
+    going_down: AtomicFlag,
+}
+
+/// Returns a vector of `len` values.
+fn filled<T>(len: usize, mut value: impl FnMut() -> T) -> Result<KVec<T>> {
+    let mut vec = KVec::with_capacity(len, GFP_KERNEL)?;
+    for _ in 0..len {
+        vec.push(value(), GFP_KERNEL)?;
+    }
+    Ok(vec)
 }
 
 impl Cpus {
-    pub(crate) fn new(machine: Machine) -> Result<Self> {
-        Ok(Self {
+    pub(crate) fn new(machine: Machine) -> Result<impl PinInit<Self, Error>> {
+        let count = kernel::cpu::nr_cpu_ids() as usize;
+        let vmid_words = (1usize << machine.capabilities.vmid_bits) / 64;
+        let id_registers = KBox::new(
+            machine.id_registers(HostFacts::default()),
+            GFP_KERNEL,
+        )?;
+        let vmid_shared = VmidShared {
+            generation: Atomic::new(0),
+            active: filled(count, || Atomic::new(0))?,
+        };
+        let vmids = Allocator::new(
+            filled(vmid_words, || 0)?,
+            filled(count, CpuState::default)?,
+            &vmid_shared,
+        )
+        .map_err(|_| EINVAL)?;
+        let features = machine.capabilities.features;
+        let has = |feature| features.contains(feature);
+        let available = ControlRegisters {
+            fgt: has(Feature::Fgt),
+            fgt2: has(Feature::Fgt2),
+            hcx: has(Feature::Hcx),
+            ras: has(Feature::Ras),
+        };
+
+        Ok(try_pin_init!(Self {
             machine,
+            id_registers,
             in_use: PerCpu::new()?,
-        })
+            vmid_shared,
+            vmids <- new_spinlock!(vmids, "kvm_vhe::Cpus::vmids"),
+            hardening <- new_spinlock!(Hardening {
+                worst: None,
+                cpus: filled(count, || None)?,
+            }, "kvm_vhe::Cpus::hardening"),
+            resources: with_preemption_off(DebugResources::of_this_cpu),
+            available,
+            going_down: AtomicFlag::new(false),
+        }? Error))
     }
 
     /// What the hypervisor can do on these CPUs.
@@ -42,9 +188,140 @@ impl Cpus {
         &self.machine.capabilities
     }
 
+    /// The features of all of them.
+    pub(crate) fn cpu_features(&self) -> &CpuFeatures {
+        self.machine.system()
+    }
+
+    /// The ID registers that VMs are made from.
+    pub(crate) fn id_registers(&self) -> &HostIdRegs {
+        &self.id_registers
+    }
+
+    /// ACTLR_EL1 and AMAIR_EL1, which implementations define.
+    pub(crate) fn implementation_registers(&self) -> (u64, u64) {
+        self.machine.implementation
+    }
+
+    /// The first address that is not user space's.
+    pub(crate) fn user_address_limit(&self) -> u64 {
+        self.machine.user_address_limit()
+    }
+
+    /// Proof that the kernel is at EL2 with VHE.
+    pub(crate) fn host(&self) -> VheHost {
+        self.machine.host
+    }
+
+    /// Whether stage 2 alone decides about caches.
+    pub(crate) fn has_fwb(&self) -> bool {
+        self.capabilities().features.contains(Feature::Fwb)
+    }
+
+    /// Who decides whether a guest's accesses are cached.
+    pub(crate) fn cacheability(&self) -> Cacheability {
+        if self.has_fwb() {
+            Cacheability::Forced
+        } else {
+            Cacheability::Guest
+        }
+    }
+
+    /// Whether SErrors have syndromes.
+    pub(crate) fn has_ras(&self) -> bool {
+        self.capabilities().features.contains(Feature::Ras)
+    }
+
+    /// Whether a VM can have pointer authentication.
+    pub(crate) fn has_pauth(&self) -> bool {
+        let host = VmFeatures::of(&*self.id_registers);
+        Offer::CURRENT.pauth
+            && host.contains(VmFeature::PAuthAddress)
+            && host.contains(VmFeature::PAuthGeneric)
+    }
+
+    /// The breakpoints and watchpoints of the CPUs.
+    pub(crate) fn debug_resources(&self) -> DebugResources {
+        self.resources
+    }
+
+    /// How the host stands towards the attacks by speculation that guests ask about.
+    pub(crate) fn mitigations(&self) -> Mitigations {
+        let of = |exposure| match exposure {
+            Exposure::Unaffected => Mitigation::Unaffected,
+            Exposure::Mitigated => Mitigation::Mitigated,
+            Exposure::Vulnerable => Mitigation::Vulnerable,
+        };
+        match self.hardening.lock().worst {
+            Some(worst) => Mitigations {
+                spectre_v2: of(worst.v2),
+                spectre_v4: of(worst.v4),
+                spectre_bhb: of(worst.bhb),
+            },
+            None => Mitigations {
+                spectre_v2: Mitigation::Vulnerable,
+                spectre_v4: Mitigation::Vulnerable,
+                spectre_bhb: Mitigation::Vulnerable,
+            },
+        }
+    }
+
+    /// Makes a vCPU's side of the CPU.
+    pub(crate) fn new_vcpu(&self) -> Result<KBox<VcpuCpu>> {
+        KBox::init(
+            VcpuCpu::init(self.host(), self.available, self.resources),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
     /// Whether the current CPU is in use. It is not once the system is on its way down.
     pub(crate) fn current_in_use(&self) -> bool {
         with_preemption_off(|cpu| self.in_use.this(cpu).load(Relaxed))
+    }
+
+    /// Whether the system goes down.
+    #[inline(always)]
+    pub(crate) fn going_down(&self) -> bool {
+        self.going_down.load(Relaxed)
+    }
+
+    /// The vectors that lead out of a guest on this CPU.
+    pub(crate) fn vectors(&self, cpu: &PinnedCpu) -> Vectors {
+        self.hardening
+            .lock()
+            .cpus
+            .get(cpu.id().as_u32() as usize)
+            .copied()
+            .flatten()
+            .unwrap_or_else(|| Vectors::new(ExitHardening::BhbLoop(u8::MAX)))
+    }
+
+    /// Loads a VM's VMID on the current CPU. [`None`] if the CPU is not in use.
+    pub(crate) fn load_vmid(&self, cpu: &PinnedCpu, vmid: &Atomic<u64>) -> Option<Vmid> {
+        if !self.in_use.this(cpu).load(Relaxed) {
+            return None;
+        }
+        let number = cpu.id().as_u32() as usize;
+        if let Some(vmid) = Vmid::from_raw(vmid.load(Relaxed)) {
+            if vmid::try_load(&self.vmid_shared, number, vmid) {
+                return Some(vmid);
+            }
+        }
+        let mut vmids = self.vmids.lock();
+        let old = Vmid::from_raw(vmid.load(Relaxed));
+        let loaded = vmids.load(&self.vmid_shared, number, old)?;
+        vmid.store(loaded.vmid.into_raw(), Relaxed);
+        if loaded.invalidate {
+            reset_guest_translation(self.machine.host, cpu);
+        }
+        Some(loaded.vmid)
+    }
+
+    /// The VM is not loaded on the current CPU any more.
+    pub(crate) fn unload_vmid(&self, cpu: &PinnedCpu, vmid: &Atomic<u64>) {
+        if let Some(vmid) = Vmid::from_raw(vmid.load(Relaxed)) {
+            vmid::unload(&self.vmid_shared, cpu.id().as_u32() as usize, vmid);
+        }
     }
 
     fn take(&self, cpu: &PinnedCpu) {
@@ -57,6 +334,20 @@ impl Cpus {
     fn leave(&self, cpu: &PinnedCpu) {
         self.in_use.this(cpu).store(false, Relaxed);
         reset_guest_translation(self.machine.host, cpu);
+    }
+
+    /// Finds out what the CPU needs against speculation.
+    fn look_at(&self, cpu: &PinnedCpu) {
+        let (exit, exposures) = harden(&hardening_inputs(cpu));
+        let mut hardening = self.hardening.lock();
+
+        hardening.worst = Some(match hardening.worst {
+            Some(worst) => worst.merge(exposures),
+            None => exposures,
+        });
+        if let Some(vectors) = hardening.cpus.get_mut(cpu.id().as_u32() as usize) {
+            *vectors = Some(Vectors::new(exit));
+        }
     }
 }
 
@@ -71,6 +362,7 @@ impl CpuCallbacks for Cpus {
             );
             ENODEV
         })?;
+        self.look_at(cpu);
         self.take(cpu);
         Ok(())
     }
@@ -90,6 +382,23 @@ impl SyscoreCallbacks for Cpus {
     }
 
     fn shutdown(&self, cpu: &PinnedCpu) {
+        // A vCPU that this interrupts, loaded as it is, finds this before it enters its guest.
+        self.going_down.store(true, Relaxed);
         self.leave(cpu);
+    }
+}
+
+/// A CPU that idles so deeply that it is powered down comes back with VTTBR_EL2 and the rest of the
+/// EL1&0 regime UNKNOWN.
+impl CpuPmCallbacks for Cpus {
+    /// Nothing of a VM is in an idle CPU: its idle task got it from the one that ran the VM, through
+    /// the scheduler. And it stays in use.
+    fn power_down(&self, _cpu: &PinnedCpu) {}
+
+    /// Suspend and CPU hotplug power CPUs down, too, after they were taken out of use.
+    fn power_up(&self, cpu: &PinnedCpu) {
+        if self.in_use.this(cpu).load(Relaxed) {
+            self.take(cpu);
+        }
     }
 }

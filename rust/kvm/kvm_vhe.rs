@@ -8,10 +8,18 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+mod cpus;
 mod ioctl;
+mod power;
+
+mod memory;
 
 mod capability;
-mod cpus;
+mod exit;
+mod firmware;
+mod registers;
+mod run;
+mod vcpu;
 mod vm;
 
 mod system;
@@ -23,6 +31,7 @@ use kernel::{
 };
 use kvm_host::{
     abi,
+    cpu_pm::CpuPm,
     file::MiscDevice,
     hotplug::{
         CpuHotplug,
@@ -51,6 +60,8 @@ struct KvmVhe {
     #[pin]
     _device: MiscDevice<System>,
     #[pin]
+    _cpu_pm: CpuPm<Cpus>,
+    #[pin]
     _syscore: Syscore<Cpus>,
     #[pin]
     _hotplug: CpuHotplug<Cpus>,
@@ -65,7 +76,7 @@ impl kernel::InPlaceModule for KvmVhe {
             })?;
             let capabilities = machine.capabilities;
             let cpus = Cpus::new(machine)
-                .and_then(|cpus| Ok(Arc::new(cpus, GFP_KERNEL)?))
+                .and_then(|cpus| Arc::pin_init(cpus, GFP_KERNEL))
                 .inspect_err(|error| {
                     pr_err!("not loaded: no memory for the CPUs: {:?}\n", error)
                 })?;
@@ -80,6 +91,7 @@ impl kernel::InPlaceModule for KvmVhe {
             Ok(try_pin_init!(Self {
                 _hotplug <- CpuHotplug::register(slot, cpus.clone()),
                 _syscore <- Syscore::register(cpus.clone()),
+                _cpu_pm <- CpuPm::register(cpus.clone()),
                 // From here on there are files, so nothing may fail any more.
                 _device <- MiscDevice::register(System::new(cpus)),
                 _: {

@@ -5,10 +5,7 @@
 //! The lock order is: `update`, then `mmu`, under which nothing sleeps.
 
 use crate::cpus::Cpus;
-use core::{
-    mem::ManuallyDrop,
-    ops::Range, //
-};
+use core::ops::Range;
 use kernel::{
     new_mutex,
     new_spinlock,
@@ -74,7 +71,6 @@ use kvm_host::{
     guest_tlb::{
         invalidate_ipas,
         invalidate_local,
-        invalidate_vmid,
         LevelHint,
         Stage2Registers, //
     },
@@ -104,13 +100,15 @@ const FLUSH_BUDGET: u32 = 32;
 /// What the lock of the tables protects.
 struct Mmu {
     slots: KVec<Slot>,
-    stage2: ManuallyDrop<Stage2>,
+    stage2: Stage2,
     arena: TableArena,
     seq: InvalidateSeq,
+    config: Config,
+    host: VheHost,
 }
 
 /// A VM's memory.
-#[pin_data(PinnedDrop)]
+#[pin_data]
 pub(crate) struct Memory {
     cpus: Arc<Cpus>,
     ipa: IpaBits,
@@ -227,6 +225,8 @@ impl Memory {
         let root = TableAddr::new(arena.add(ZeroedPages::new(order)?), config.granule).ok_or(ENOMEM)?;
         let stage2 = Stage2::new(geometry, &config, root).ok_or(EINVAL)?;
 
+        let host = cpus.host();
+
         Ok(try_pin_init!(Self {
             cpus,
             ipa,
@@ -238,9 +238,11 @@ impl Memory {
             update <- new_mutex!((), "kvm_vhe::Memory::update"),
             mmu <- new_spinlock!(Mmu {
                 slots: KVec::new(),
-                stage2: ManuallyDrop::new(stage2),
+                stage2,
                 arena,
                 seq: InvalidateSeq::new(),
+                config,
+                host,
             }, "kvm_vhe::Memory::mmu"),
         }? Error))
     }
@@ -339,8 +341,8 @@ impl Memory {
         };
         let gone = match change {
             Change::Nothing => return Ok(()),
-            Change::Insert { .. } => None,
-            Change::Remove { at } | Change::SetFlags { at, .. } => Some(at),
+            Change::Create { .. } => None,
+            Change::Delete { at } | Change::Flags { at, .. } => Some(at),
             Change::Move { from, .. } => Some(from),
         };
         let (len, gone) = {
@@ -351,22 +353,22 @@ impl Memory {
         {
             let mut mmu = self.mmu.lock();
             for (at, slot) in mmu.slots.iter().enumerate() {
-                if let Change::Insert { at: here, slot } = change {
+                if let Change::Create { at: here, slot } = change {
                     if at == here {
                         slots.push(slot, GFP_ATOMIC)?;
                     }
                 }
                 match change {
-                    Change::Remove { at: here } if at == here => {}
+                    Change::Delete { at: here } if at == here => {}
                     Change::Move { from, .. } if at == from => {}
-                    Change::SetFlags { at: here, slot } if at == here => {
+                    Change::Flags { at: here, slot } if at == here => {
                         slots.push(slot, GFP_ATOMIC)?
                     }
                     _ => slots.push(*slot, GFP_ATOMIC)?,
                 }
             }
             match change {
-                Change::Insert { at, slot } if at >= len => slots.push(slot, GFP_ATOMIC)?,
+                Change::Create { at, slot } if at >= len => slots.push(slot, GFP_ATOMIC)?,
                 Change::Move { to, slot, .. } => slots.insert_within_capacity(to, slot).map_err(|_| ENOMEM)?,
                 _ => {}
             }
@@ -387,6 +389,11 @@ impl Memory {
         let page = PAGE_SIZE as u64;
         let slot = mmu.slots.get(memslot::find(&mmu.slots, ipa / page, 0)?)?;
         Some((slot.hva_of(ipa / page)? as usize, slot.flags()))
+    }
+
+    /// The first guest address that is beyond what the VM can have.
+    pub(crate) fn limit(&self) -> u64 {
+        self.ipa.size()
     }
 
     /// Whether there is memory at a guest address.
@@ -526,9 +533,9 @@ impl Memory {
 
 fn errno(errno: Errno) -> Error {
     match errno {
-        Errno::Inval => EINVAL,
-        Errno::Exist => EEXIST,
-        Errno::Fault => EFAULT,
+        Errno::Einval => EINVAL,
+        Errno::Eexist => EEXIST,
+        Errno::Efault => EFAULT,
     }
 }
 
@@ -570,25 +577,23 @@ impl MmuCallbacks for Memory {
     }
 }
 
-#[pinned_drop]
-impl PinnedDrop for Memory {
-    fn drop(self: Pin<&mut Self>) {
-        if let Some(registers) = self.registers() {
-            invalidate_vmid(self.cpus.host(), registers);
-        }
-        let host = self.cpus.host();
-        let mut mmu = self.mmu.lock();
-        let mmu = &mut *mmu;
-        let stage2 = core::mem::replace(&mut mmu.stage2, ManuallyDrop::new(mmu.stage2.empty()));
-        let mut teardown = ManuallyDrop::into_inner(stage2).into_teardown();
+impl Drop for Mmu {
+    /// Frees the tables. No CPU has them in VTTBR_EL2 any more: there are no vCPUs. What TLBs still
+    /// hold is tagged with a VMID that no VM gets before they are clean.
+    fn drop(&mut self) {
+        let root = self.stage2.root();
+        // The tables, and not this value, are what there is.
+        let Some(stage2) = Stage2::new(*self.stage2.geometry(), &self.config, root) else {
+            return;
+        };
+        let mut teardown = stage2.into_teardown();
         let mut tables = Tables {
-            arena: &mut mmu.arena,
+            arena: &mut self.arena,
             reserve: None,
             registers: None,
-            host,
+            host: self.host,
         };
         while let Progress::More(_) = teardown.step(&mut tables, BUDGET) {}
-        let root = teardown.root();
         tables.free(root);
     }
 }

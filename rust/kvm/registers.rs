@@ -6,6 +6,7 @@
 
 use crate::{
     vcpu::{
+        pstate_features,
         State,
         Vcpu, //
     },
@@ -19,6 +20,7 @@ use kernel::{
     },
 };
 use kvm_core::{
+    bits::Bits,
     firmware::FwRegister,
     one_reg::{
         BadId,
@@ -119,7 +121,7 @@ pub(crate) fn set(vm: &Vm, vcpu: &Vcpu, state: &mut State, id: u64, address: usi
 
 fn get_core(state: &State, reg: CoreReg) -> u64 {
     match reg {
-        CoreReg::Gpr(n) => state.cpu.gpr(n.into()),
+        CoreReg::Gpr(n) => state.cpu.gpr(Bits::truncated(n.into())),
         CoreReg::Pc => state.cpu.pc(),
         CoreReg::Pstate => state.cpu.raw_pstate(),
         CoreReg::Sysreg(reg) => state.cpu.read_any(reg),
@@ -129,10 +131,10 @@ fn get_core(state: &State, reg: CoreReg) -> u64 {
 
 fn set_core(vm: &Vm, state: &mut State, reg: CoreReg, value: u64) -> Result {
     match reg {
-        CoreReg::Gpr(n) => state.cpu.set_gpr(n.into(), value),
+        CoreReg::Gpr(n) => state.cpu.set_gpr(Bits::truncated(n.into()), value),
         CoreReg::Pc => state.cpu.set_pc(value),
         CoreReg::Pstate => state.cpu.set_pstate(
-            GuestPstate::new(value, vm.guest_state()).map_err(|_| EINVAL)?,
+            GuestPstate::new(value, vm.guest_state(), pstate_features(vm.features())).map_err(|_| EINVAL)?,
         ),
         CoreReg::Sysreg(reg) => state.cpu.write_any(reg, value),
         CoreReg::Vreg(_) | CoreReg::Fpsr | CoreReg::Fpcr => {}

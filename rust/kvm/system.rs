@@ -65,7 +65,7 @@ impl Device for System {
         match cmd {
             KVM_GET_API_VERSION if arg == 0 => Ok(KVM_API_VERSION),
             KVM_CREATE_VM => Vm::create(&self.cpus, arg),
-            KVM_CHECK_EXTENSION => Ok(check_extension(self.cpus.capabilities(), arg)),
+            KVM_CHECK_EXTENSION => Ok(check_extension(&self.cpus, arg)),
             KVM_GET_VCPU_MMAP_SIZE if arg == 0 => Ok(VCPU_MMAP_SIZE),
             _ => Err(EINVAL),
         }

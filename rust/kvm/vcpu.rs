@@ -4,11 +4,13 @@
 
 use crate::{
     ioctl::*,
-    power::Power,
+    power::{
+        Power,
+        PowerState, //
+    },
     registers,
     run,
     vm::{
-        VcpuFlags,
         Vm,
         TARGET_GENERIC_V8, //
     },
@@ -21,6 +23,7 @@ use kernel::{
     sync::{
         atomic::{
             Atomic,
+            Full,
             Relaxed, //
         },
         Arc,
@@ -32,6 +35,7 @@ use kernel::{
     },
 };
 use kvm_core::{
+    bits::Bits,
     events::{
         Events,
         VirtualSError,
@@ -45,13 +49,9 @@ use kvm_core::{
     },
     inject::Sctlr2El1,
     mmio::PendingMmio,
-    psci::{
-        Affinity,
-        PowerOnState, //
-    },
+    psci::Affinity,
     pstate::{
         EntryFeatures,
-        GuestPstate,
         PstateFeatures, //
     },
     register::{
@@ -65,17 +65,16 @@ use kvm_core::{
         SetWay, //
     },
     vm_idreg::{
+        BadVcpuFeatures,
         CacheRegs,
+        Offer,
+        VcpuFeatures,
         VmFeature,
         VmFeatures, //
     },
 };
 use kvm_host::{
     abi::{
-        KVM_ARM_VCPU_POWER_OFF,
-        KVM_ARM_VCPU_PSCI_0_2,
-        KVM_ARM_VCPU_PTRAUTH_ADDRESS,
-        KVM_ARM_VCPU_PTRAUTH_GENERIC,
         KVM_ARM_VCPU_PVTIME_CTRL,
         KVM_ARM_VCPU_PVTIME_IPA, //
     },
@@ -133,8 +132,10 @@ pub(crate) struct State {
     pub(crate) cpu: KBox<VcpuCpu>,
     pub(crate) fp: KBox<FpState>,
     /// What it was initialised with.
-    flags: Option<VcpuFlags>,
-    cache: Option<KBox<CacheRegs>>,
+    flags: Option<VcpuFeatures>,
+    pub(crate) cache: Option<KBox<CacheRegs>>,
+    /// Where a flush of the VM's memory goes on that a signal has interrupted.
+    pub(crate) flush: Option<u64>,
     pub(crate) signal_mask: Option<SignalSet>,
     pub(crate) mmio: PendingMmio,
     /// FAR_EL2 of the access that waits for its device.
@@ -239,19 +240,22 @@ impl Vcpu {
     pub(crate) fn new(vm: &Vm, id: u32) -> Result<Arc<Self>> {
         let state = State {
             cpu: vm.cpus.new_vcpu()?,
-            fp: KBox::init(FpState::init(), GFP_KERNEL_ACCOUNT)?,
+            fp: KBox::new(FpState::new(), GFP_KERNEL_ACCOUNT)?,
             flags: None,
             cache: None,
+            flush: None,
             signal_mask: None,
             mmio: PendingMmio::NONE,
             mmio_far: 0,
             set_way: SetWay::new(Cacheability::Forced),
             debug: GuestDebug::OFF,
             step: SoftwareStep::IDLE,
-            debug_regs: KBox::init(DebugRegs::init(), GFP_KERNEL_ACCOUNT)?,
+            debug_regs: KBox::new(DebugRegs::default(), GFP_KERNEL_ACCOUNT)?,
             stolen_time: None,
             stolen_start: 0,
         };
+
+        let mpidr = mpidr_of(id);
 
         Arc::pin_init(
             try_pin_init!(Self {
@@ -259,7 +263,7 @@ impl Vcpu {
                 run: RunPages::new()?,
                 kick: Kick::new(),
                 power <- Power::new(),
-                mpidr: Atomic::new(mpidr_of(id)),
+                mpidr: Atomic::new(mpidr),
                 requests: Atomic::new(0),
                 stats: Counters::new(),
                 exits: ExitCounts([const { Atomic::new(0) }; ExitReason::COUNT]),
@@ -281,12 +285,16 @@ impl Vcpu {
 
     /// Makes the vCPU look at something before it enters the guest again.
     pub(crate) fn request(&self, what: u32) {
-        self.requests.fetch_add(0, Relaxed);
+        self.note(what);
+        self.kick.kick();
+    }
+
+    /// As [`request`](Self::request), by the vCPU's own thread, which is not in the guest.
+    pub(crate) fn note(&self, what: u32) {
         let mut old = self.requests.load(Relaxed);
-        while let Err(now) = self.requests.cmpxchg(old, old | what, kernel::sync::atomic::Full) {
+        while let Err(now) = self.requests.cmpxchg(old, old | what, Full) {
             old = now;
         }
-        self.kick.kick();
     }
 
     /// Whether there is something to look at.
@@ -297,20 +305,25 @@ impl Vcpu {
 
     /// Takes what there is to look at.
     pub(crate) fn take_requests(&self) -> u32 {
-        self.requests.xchg(0, kernel::sync::atomic::Full)
+        self.requests.xchg(0, Full)
     }
 
-    /// Brings the registers to their values after a reset.
-    fn reset(&self, vm: &Vm, state: &mut State) {
+    /// Brings the registers to their values after a reset, wherever they are.
+    pub(crate) fn reset_registers(&self, vm: &Vm, cpu: &VcpuCpu) {
         let (actlr, amair) = vm.cpus.implementation_registers();
 
-        state.cpu.reset(|reg, reset| match reset {
+        cpu.reset(|reg, reset| match reset {
             Reset::Id => vm.id_register(reg.encoding()).unwrap_or(0),
             Reset::Mpidr => self.mpidr.load(Relaxed),
             Reset::Actlr => actlr,
             Reset::Amair => amair,
             Reset::Value(_) | Reset::Unknown => 0,
         });
+    }
+
+    /// Resets the vCPU, which is not loaded.
+    fn reset(&self, vm: &Vm, state: &mut State) {
+        self.reset_registers(vm, &state.cpu);
         *state.fp = FpState::new();
         state.mmio.cancel();
         state.set_way = SetWay::new(vm.cpus.cacheability());
@@ -320,47 +333,34 @@ impl Vcpu {
 
     /// Resets the vCPU and starts it as CPU_ON says, if that is what it waits for.
     pub(crate) fn apply_power_on(&self, vm: &Vm, state: &mut State) {
-        let Some(PowerOn { state: on }) = self.power.take_start() else {
+        let Some(on) = self.power.take_start() else {
             return;
         };
         self.reset(vm, state);
         let entry = on.entry(false, state.cpu.read_any(Reg::SCTLR_EL1));
         state.cpu.set_pc(entry.pc);
-        state.cpu.set_gpr(0u8.into_gpr(), entry.x0);
+        state.cpu.set_gpr(Bits::of::<0>(), entry.x0);
         state.cpu.set_pstate(entry.pstate);
         state.cpu.write_any(Reg::SCTLR_EL1, entry.sctlr);
     }
 
     fn init(&self, vm: &Vm, state: &mut State, arg: usize) -> Result {
         let init: kvm_vcpu_init = read_user(arg)?;
-        let [flags, rest @ ..] = init.features;
-        const KNOWN: u32 = 1 << 10;
-        let bit = |nr: u32| flags & 1 << nr != 0;
 
         if init.target != TARGET_GENERIC_V8 {
             return Err(EINVAL);
         }
-        if flags >= KNOWN || rest != [0; 6] {
-            return Err(ENOENT);
-        }
-        let has_pauth = vm.cpus.has_pauth();
-        let supported = 1 << KVM_ARM_VCPU_POWER_OFF
-            | 1 << KVM_ARM_VCPU_PSCI_0_2
-            | if has_pauth {
-                1 << KVM_ARM_VCPU_PTRAUTH_ADDRESS | 1 << KVM_ARM_VCPU_PTRAUTH_GENERIC
-            } else {
-                0
-            };
-        if flags & !supported != 0
-            || bit(KVM_ARM_VCPU_PTRAUTH_ADDRESS) != bit(KVM_ARM_VCPU_PTRAUTH_GENERIC)
-        {
-            return Err(EINVAL);
-        }
-        let wanted = VcpuFlags {
-            psci_0_2: bit(KVM_ARM_VCPU_PSCI_0_2),
-            pauth: bit(KVM_ARM_VCPU_PTRAUTH_ADDRESS),
-        };
-        if state.flags.is_some_and(|flags| flags != wanted) {
+        let wanted = VcpuFeatures::check(
+            &init.features,
+            &Offer::CURRENT,
+            vm.host_id_registers(),
+            false,
+        )
+        .map_err(|error| match error {
+            BadVcpuFeatures::Unknown => ENOENT,
+            BadVcpuFeatures::Unsupported => EINVAL,
+        })?;
+        if state.flags.is_some_and(|flags| !flags.is_same_vm(wanted)) {
             return Err(EINVAL);
         }
         vm.set_flags(wanted)?;
@@ -373,10 +373,10 @@ impl Vcpu {
         self.power.take_start();
         self.reset(vm, state);
         state.flags = Some(wanted);
-        self.power.set(if bit(KVM_ARM_VCPU_POWER_OFF) {
-            crate::power::PowerState::Stopped
+        self.power.set(if wanted.contains(VcpuFeatures::POWER_OFF) {
+            PowerState::Stopped
         } else {
-            crate::power::PowerState::Runnable
+            PowerState::Runnable
         });
         Ok(())
     }
@@ -425,7 +425,7 @@ impl Vcpu {
     fn get_events(&self, vm: &Vm, state: &State, arg: usize) -> Result {
         let mut serror = VirtualSError::default();
         if let Some(iss) = state.cpu.virtual_serror() {
-            serror.pend(kvm_core::bits::Bits::truncated(iss));
+            serror.pend(Bits::truncated(iss));
         }
         let events = serror.get(vm.cpus.has_ras());
 
@@ -447,7 +447,7 @@ impl Vcpu {
 
         events
             .apply(
-                &mut *state.cpu,
+                &mut &*state.cpu,
                 &mut serror,
                 &mut state.mmio,
                 far,
@@ -541,7 +541,7 @@ impl AnonFile for VcpuFile {
             KVM_SET_MP_STATE => {
                 let mp: kvm_mp_state = read_user(arg)?;
                 vcpu.power.set(
-                    crate::power::PowerState::from_mp_state(mp.mp_state).ok_or(EINVAL)?,
+                    PowerState::from_mp_state(mp.mp_state).ok_or(EINVAL)?,
                 );
             }
             KVM_SET_GUEST_DEBUG => vcpu.set_guest_debug(state, arg)?,

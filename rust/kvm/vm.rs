@@ -54,6 +54,7 @@ use kvm_core::{
     },
     pstate::GuestState,
     register::{
+        fgt::FineGrainedTraps,
         Feature,
         FeatureSet,
         Reg, //
@@ -67,13 +68,19 @@ use kvm_core::{
         KVM_ARM_VM_SMCCC_FILTER, //
     },
     sysreg::SysReg,
+    traps::{
+        mdcr,
+        HostTraps,
+        MdcrInputs,
+        VmTraps, //
+    },
     vm_idreg::{
         writable_mask,
         HostIdRegs,
         IdIndex,
         Offer,
         SetError,
-        VmConfig,
+        VcpuFeatures,
         VmFeature,
         VmFeatures,
         VmGic,
@@ -85,6 +92,7 @@ use kvm_host::{
         new_anon_file,
         AnonFile, //
     },
+    mmu_notifier::MmuNotifier,
     preempt_notifier::NotifierUser,
     time::counter,
     uapi::{
@@ -93,8 +101,10 @@ use kvm_host::{
         kvm_userspace_memory_region,
         kvm_userspace_memory_region2,
         kvm_vcpu_init,
-        reg_mask_range, //
+        reg_mask_range,
+        zeroed, //
     },
+    vcpu::Controls, //
 };
 
 /// The most vCPUs of a VM, and one more than the highest number of one.
@@ -103,19 +113,18 @@ pub(crate) const MAX_VCPUS: usize = 512;
 /// KVM_ARM_TARGET_GENERIC_V8.
 pub(crate) const TARGET_GENERIC_V8: u32 = 5;
 
-/// The features that a VMM asks for at KVM_ARM_VCPU_INIT. All vCPUs of a VM have the same.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct VcpuFlags {
-    pub(crate) psci_0_2: bool,
-    pub(crate) pauth: bool,
-}
+/// CPTR_EL2.E0POE: EL0 may use POR_EL0.
+const CPTR_E0POE: u64 = 1 << 29;
+
+/// ICH_HCR_EL2.TC, TALL0, TALL1 and TDIR.
+const ICH_HCR_TRAP_ALL: u64 = 1 << 10 | 1 << 11 | 1 << 12 | 1 << 14;
 
 /// What of a VM can be changed until a vCPU has run.
 struct Config {
     ids: VmIdRegs,
     firmware: Option<Firmware>,
     filter: Option<Filter<FilterRanges>>,
-    flags: Option<VcpuFlags>,
+    flags: Option<VcpuFeatures>,
 }
 
 /// What of a VM cannot be changed any more.
@@ -125,7 +134,25 @@ pub(crate) struct Frozen {
     pub(crate) registers: FeatureSet,
     pub(crate) firmware: Firmware,
     pub(crate) filter: Filter<FilterRanges>,
-    pub(crate) flags: VcpuFlags,
+    pub(crate) flags: VcpuFeatures,
+}
+
+/// What the firmware has to know of a VM's vCPUs.
+fn firmware_features(
+    flags: Option<VcpuFeatures>,
+    features: VmFeatures,
+) -> kvm_core::firmware::VcpuFeatures {
+    kvm_core::firmware::VcpuFeatures {
+        psci_0_2: flags.is_some_and(|flags| flags.contains(VcpuFeatures::PSCI_0_2)),
+        ssbs: features.contains(VmFeature::Ssbs),
+    }
+}
+
+impl Frozen {
+    /// What the firmware has to know of the VM's vCPUs.
+    pub(crate) fn firmware_features(&self) -> kvm_core::firmware::VcpuFeatures {
+        firmware_features(Some(self.flags), self.features)
+    }
 }
 
 /// A virtual machine. Its file descriptor owns it, and so does whatever is made of it; it goes when
@@ -141,8 +168,9 @@ pub(crate) struct Vm {
     pub(crate) cpus: Arc<Cpus>,
     ipa: IpaBits,
     pub(crate) notifiers: NotifierUser,
+    pub(crate) memory: Arc<Memory>,
     #[pin]
-    pub(crate) memory: Memory,
+    _notifier: MmuNotifier<Memory>,
     #[pin]
     config: Mutex<Config>,
     frozen: SetOnce<KBox<Frozen>>,
@@ -164,17 +192,20 @@ impl Vm {
         }
         let task = current!();
         // An ioctl comes from user space, so there is one.
-        let mm: &Mm = task.mm().ok_or(EINVAL)?;
+        let mm = task.mm().ok_or(EINVAL)?;
+        let users = mm.mmget_not_zero().ok_or(EINVAL)?;
+        let memory = Arc::pin_init(Memory::new(cpus.clone(), ipa)?, GFP_KERNEL_ACCOUNT)?;
         let filter = Filter::new(FilterRanges::new());
         let firmware = Firmware::new(cpus.mitigations());
 
         Arc::pin_init(
             try_pin_init!(Self {
-                mm: mm.into(),
+                mm: ARef::<Mm>::from(&**users),
                 cpus: cpus.clone(),
                 ipa,
                 notifiers: NotifierUser::register(),
-                memory <- Memory::new(cpus.clone(), ipa),
+                memory: memory.clone(),
+                _notifier <- MmuNotifier::register(&users, memory),
                 config <- new_mutex!(Config {
                     ids: VmIdRegs::new(),
                     firmware: Some(firmware),
@@ -250,7 +281,7 @@ impl Vm {
     pub(crate) fn register_features(&self) -> FeatureSet {
         match self.frozen() {
             Some(frozen) => frozen.registers,
-            None => VmFeatures::of(&self.config.lock().ids).registers(),
+            None => self.features().registers(),
         }
     }
 
@@ -259,25 +290,28 @@ impl Vm {
     /// # Errors
     ///
     /// `EINVAL` if another vCPU has something else.
-    pub(crate) fn set_flags(&self, flags: VcpuFlags) -> Result {
-        let mut config = self.config.lock();
+    pub(crate) fn set_flags(&self, flags: VcpuFeatures) -> Result {
+        let config = &mut *self.config.lock();
 
         match config.flags {
-            Some(others) if others != flags => return Err(EINVAL),
+            Some(others) if !others.is_same_vm(flags) => return Err(EINVAL),
             Some(_) => {}
             None => {
                 config.flags = Some(flags);
-                config.ids.init(
-                    self.cpus.id_registers(),
-                    &VmConfig {
-                        offer: Offer::CURRENT,
-                        pauth: flags.pauth,
-                        ..VmConfig::default()
-                    },
-                );
+                config
+                    .ids
+                    .init(self.cpus.id_registers(), &flags.config(Offer::CURRENT, false));
             }
         }
         Ok(())
+    }
+
+    /// What the VM's ID registers promise, as they are now.
+    pub(crate) fn features(&self) -> VmFeatures {
+        match self.frozen() {
+            Some(frozen) => frozen.features,
+            None => VmFeatures::of(&self.config.lock().ids),
+        }
     }
 
     /// The host's ID registers.
@@ -307,21 +341,13 @@ impl Vm {
         }
     }
 
-    fn firmware_features(flags: VcpuFlags, ids: &VmIdRegs) -> kvm_core::firmware::VcpuFeatures {
-        kvm_core::firmware::VcpuFeatures {
-            psci_0_2: flags.psci_0_2,
-            ssbs: VmFeatures::of(ids).contains(VmFeature::Ssbs),
-        }
-    }
-
     /// A pseudo-register of the firmware.
     pub(crate) fn firmware_register(&self, reg: FwRegister) -> u64 {
         if let Some(frozen) = self.frozen() {
-            let vcpu = Self::firmware_features(frozen.flags, &frozen.ids);
-            return frozen.firmware.read(reg, vcpu);
+            return frozen.firmware.read(reg, frozen.firmware_features());
         }
         let config = self.config.lock();
-        let vcpu = Self::firmware_features(config.flags.unwrap_or_default(), &config.ids);
+        let vcpu = firmware_features(config.flags, VmFeatures::of(&config.ids));
         config
             .firmware
             .as_ref()
@@ -331,11 +357,11 @@ impl Vm {
     /// Sets a pseudo-register of the firmware.
     pub(crate) fn set_firmware_register(&self, reg: FwRegister, value: u64) -> Result {
         let result = if let Some(frozen) = self.frozen() {
-            let vcpu = Self::firmware_features(frozen.flags, &frozen.ids);
+            let vcpu = frozen.firmware_features();
             frozen.firmware.write_running(reg, value, vcpu)
         } else {
             let config = &mut *self.config.lock();
-            let vcpu = Self::firmware_features(config.flags.unwrap_or_default(), &config.ids);
+            let vcpu = firmware_features(config.flags, VmFeatures::of(&config.ids));
             let firmware = config.firmware.as_mut().ok_or(EBUSY)?;
             firmware.write(reg, value, vcpu)
         };
@@ -393,6 +419,46 @@ impl Vm {
     pub(crate) fn set_counter(&self, reg: Reg, value: u64) {
         if reg == Reg::CNTVCT_EL0 {
             self.cntvoff.store(counter().wrapping_sub(value), Relaxed);
+        }
+    }
+
+    /// What a vCPU is loaded with.
+    pub(crate) fn controls(&self, frozen: &Frozen) -> Controls {
+        let host = VmFeatures::of(self.cpus.id_registers());
+        let traps = VmTraps::of(
+            frozen.features,
+            HostTraps {
+                features: host,
+                ctr_is_hosts: false,
+            },
+        );
+        let fine = FineGrainedTraps::new(frozen.registers);
+        let mdcr = mdcr(MdcrInputs {
+            // The host's; load keeps it.
+            event_counters: kvm_core::bits::Bits::of::<0>(),
+            guest_debug: false,
+            guest_owns_debug_registers: false,
+        });
+
+        Controls {
+            features: frozen.registers,
+            hcr: traps.hcr.into_raw(),
+            hcrx: traps.hcrx.map_or(0, |hcrx| hcrx.into_raw()),
+            mdcr: mdcr.into_raw(),
+            cptr: traps.cptr_with_fp().into_raw()
+                | if frozen.registers.contains(Feature::S1POE) {
+                    CPTR_E0POE
+                } else {
+                    0
+                },
+            hfg: fine.hfg,
+            hfgitr: traps.hfgitr.map_or(0, |hfgitr| hfgitr.into_raw()),
+            hdfg: fine.hdfg,
+            hfgitr2: traps.hfgitr2.map_or(0, |hfgitr2| hfgitr2.into_raw()),
+            cntvoff: self.counter_offset(),
+            vpidr: frozen.ids.virtual_midr(),
+            // There is no interrupt controller: all of its registers trap.
+            ich_hcr: ICH_HCR_TRAP_ALL,
         }
     }
 
@@ -499,6 +565,18 @@ impl Vm {
     }
 }
 
+/// KVM_SET_USER_MEMORY_REGION as KVM_SET_USER_MEMORY_REGION2.
+fn with_memfd(region: &kvm_userspace_memory_region) -> kvm_userspace_memory_region2 {
+    kvm_userspace_memory_region2 {
+        slot: region.slot,
+        flags: region.flags,
+        guest_phys_addr: region.guest_phys_addr,
+        memory_size: region.memory_size,
+        userspace_addr: region.userspace_addr,
+        ..zeroed()
+    }
+}
+
 /// A VM's file.
 pub(crate) struct VmFile(Arc<Vm>);
 
@@ -522,7 +600,7 @@ impl AnonFile for VmFile {
             KVM_CREATE_VCPU => return vm.create_vcpu(arg),
             KVM_SET_USER_MEMORY_REGION => {
                 let region: kvm_userspace_memory_region = read_user(arg)?;
-                vm.memory.set_region(&region.into())?;
+                vm.memory.set_region(&with_memfd(&region))?;
             }
             KVM_SET_USER_MEMORY_REGION2 => {
                 let region: kvm_userspace_memory_region2 = read_user(arg)?;

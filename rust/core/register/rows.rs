@@ -356,7 +356,8 @@ macro_rules! with_registers {
 
             /// Floating-point Mode Register.
             FPMR = (3, 3, 4, 4, 2)
-                class(deferred shared) gate(FPMR) reset(0) trap(undef) user(rw) fgt(none);
+                class(immediate "the kernel saves user space\'s itself, when it takes the FP registers")
+                gate(FPMR) reset(0) trap(undef) user(rw) fgt(none);
             /// Permission Overlay Register 0.
             POR_EL0 = (3, 3, 10, 2, 4)
                 class(immediate "the host's own accesses to user memory go by it")

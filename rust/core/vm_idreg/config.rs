@@ -40,7 +40,7 @@ impl Offer {
     /// What this version of the module virtualizes.
     pub const CURRENT: Self = Self {
         aarch32_el1: false,
-        fpmr: false,
+        fpmr: true,
         gicv3: true,
         ls64: false,
         mte: false,

@@ -98,6 +98,10 @@ features! {
     DoubleLock = |id| id.dfr0.doublelock() >= 0;
     /// FEAT_DPB2: DC CVADP.
     Dpb2 = |id| id.isar1.dpb() >= 2;
+    /// FEAT_DIT: data-independent timing.
+    Dit = |id| id.pfr0.dit() >= 1;
+    /// FEAT_UAO: user access override.
+    Uao = |id| id.mmfr2.uao() >= 1;
     /// FEAT_E0PD.
     E0pd = |id| id.mmfr2.e0pd() >= 1;
     /// FEAT_ECV: CNTPCTSS_EL0 and CNTVCTSS_EL0.
