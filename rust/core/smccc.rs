@@ -28,7 +28,9 @@ pub use self::{
         FilterRange,
         KvmSmcccFilter,
         RangeStore,
-        StoreFull, //
+        StoreFull,
+        KVM_ARM_VM_SMCCC_CTRL,
+        KVM_ARM_VM_SMCCC_FILTER, //
     },
     function::{
         FunctionId,

@@ -2,8 +2,8 @@
 
 //! Stage 2 translation tables: from the guest's physical addresses to the host's.
 //!
-//! [`Geometry`] says how large the tables of a VM are and at which level a walk starts, and with
-//! it VTCR_EL2. [`Format`] writes and reads descriptors. [`Stage2`] walks and changes tables that
+//! [`Geometry`] says how large the tables of a VM are and at which level a walk starts. [`Format`]
+//! writes and reads descriptors, and gives VTCR_EL2. [`Stage2`] walks and changes tables that
 //! its caller owns and reaches through [`TableMemory`]: memory, a reserve of empty tables, and TLB
 //! maintenance.
 //!
@@ -16,13 +16,15 @@
 //!
 //! Source: Arm ARM DDI 0487, chapter D8, "The AArch64 Virtual Memory System Architecture".
 
-pub mod geometry;
+pub mod address;
 
-pub mod vtcr;
+pub mod geometry;
 
 pub mod attributes;
 
 pub mod descriptor;
+
+pub mod vtcr;
 
 pub mod memory;
 
@@ -37,6 +39,10 @@ pub mod unmap;
 pub mod teardown;
 
 pub use self::{
+    address::{
+        EntryAddr,
+        TableAddr, //
+    },
     attributes::{
         Attributes,
         Execute,
@@ -60,9 +66,7 @@ pub use self::{
         RelaxError, //
     },
     memory::{
-        EntryAddr,
         Stale,
-        TableAddr,
         TableMemory, //
     },
     range::{

@@ -218,7 +218,8 @@ pub fn unload(shared: &impl Shared, cpu: usize, vmid: Vmid) {
 /// What the allocator knows of one CPU.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub struct CpuState {
-    /// The VMID that is kept for the CPU because it may be in use on it.
+    /// The VMID that was in use on the CPU when this generation started, and may still be in use.
+    /// It counts as taken in this generation.
     reserved: Option<Vmid>,
     /// The TLB may hold something of an earlier generation.
     stale: bool,
@@ -302,12 +303,7 @@ where
     /// [`None`] if it never had one. It keeps that while it can, and gets another otherwise.
     ///
     /// [`None`] for a CPU without an element.
-    pub fn load(
-        &mut self,
-        shared: &impl Shared,
-        cpu: usize,
-        vmid: Option<Vmid>,
-    ) -> Option<Loaded> {
+    pub fn load(&mut self, shared: &impl Shared, cpu: usize, vmid: Option<Vmid>) -> Option<Loaded> {
         if cpu >= self.cpus.len() {
             return None;
         }
@@ -315,11 +311,7 @@ where
             Some(vmid) if vmid.is_current(self.generation) => vmid,
             old => self.assign(shared, old)?,
         };
-        let state = self.cpus.get_mut(cpu)?;
-        let invalidate = core::mem::take(&mut state.stale);
-        // What was kept for the CPU while it could be in use on it is not, any more; or it is
-        // `vmid`, which is as good as any of this generation now.
-        state.reserved = None;
+        let invalidate = core::mem::take(&mut self.cpus.get_mut(cpu)?.stale);
         shared.swap_active(cpu, Active::Loaded(vmid));
         Some(Loaded { vmid, invalidate })
     }
@@ -390,12 +382,10 @@ where
     fn take_any(&mut self) -> Option<u16> {
         let count = self.used.len() * 64;
         let from = usize::from(self.next);
-        let number = (from..count)
-            .chain(1..from)
-            .find(|number| {
-                let word = self.used.get(number / 64);
-                word.is_some_and(|word| (word >> (number % 64)) & 1 == 0)
-            })?;
+        let number = (from..count).chain(1..from).find(|number| {
+            let word = self.used.get(number / 64);
+            word.is_some_and(|word| (word >> (number % 64)) & 1 == 0)
+        })?;
         let number = u16::try_from(number).ok()?;
         self.take(number);
         self.next = if usize::from(number) + 1 < count {

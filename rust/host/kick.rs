@@ -5,12 +5,10 @@
 //! Somebody has something for a vCPU (an interrupt, a request). They put it where the vCPU looks
 //! before it enters the guest, and then [`Kick::kick`] it. One word says where its thread is:
 //!
-//! =============  ==============================================================================
-//! ``OUTSIDE``    in the kernel or in user space: it will look by itself, nothing to do
-//! ``IN_GUEST``   in the guest, or about to enter it without another look: an IPI makes it exit
-//! ``EXITING``    the same, and an IPI is on its way: nothing more to do
-//! ``BLOCKED``    asleep, or about to be without another look: wake it
-//! =============  ==============================================================================
+//! - `OUTSIDE`: in the kernel or in user space. It will look by itself, nothing to do.
+//! - `IN_GUEST`: in the guest, or about to enter it without another look. An IPI makes it exit.
+//! - `EXITING`: the same, and an IPI is on its way. Nothing more to do.
+//! - `BLOCKED`: asleep, or about to be without another look. Wake it.
 //!
 //! Each side writes, has a full barrier, and then reads what the other wrote:
 //!

@@ -228,3 +228,6 @@ pub fn online_cpus() -> u32 {
     // SAFETY: Reads a counter.
     unsafe { bindings_own::kvm_vhe_online_cpus() }
 }
+
+/// The width of physical addresses that the kernel is built for.
+pub const PHYSICAL_BITS: u8 = bindings_own::KVM_VHE_PHYSICAL_BITS as u8;

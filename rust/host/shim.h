@@ -8,6 +8,9 @@
 
 #include <linux/compiler.h>
 #include <linux/types.h>
+
+/* The width of physical addresses, as a number for bindgen. */
+enum { KVM_VHE_PHYSICAL_BITS = CONFIG_ARM64_PA_BITS };
 #include <linux/mm_types.h>
 
 bool kvm_vhe_is_compat_task(void);

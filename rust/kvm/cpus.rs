@@ -208,6 +208,11 @@ impl Cpus {
         self.machine.user_address_limit()
     }
 
+    /// The width of physical addresses that the kernel uses.
+    pub(crate) fn physical_bits(&self) -> u8 {
+        kvm_host::machine::PHYSICAL_BITS
+    }
+
     /// Proof that the kernel is at EL2 with VHE.
     pub(crate) fn host(&self) -> VheHost {
         self.machine.host

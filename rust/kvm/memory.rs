@@ -43,7 +43,7 @@ use kvm_core::{
         Config,
         Descriptor,
         EntryAddr,
-        Geometry,
+        Format,
         Level,
         MapError,
         Mapped,
@@ -103,7 +103,6 @@ struct Mmu {
     stage2: Stage2,
     arena: TableArena,
     seq: InvalidateSeq,
-    config: Config,
     host: VheHost,
 }
 
@@ -214,16 +213,17 @@ impl Memory {
             cpus.cpu_features(),
             cpus.capabilities().granule,
             ipa,
-            48,
+            cpus.physical_bits(),
         );
-        let geometry = Geometry::new(&config).map_err(|_| EINVAL)?;
+        let format = Format::new(config).map_err(|_| EINVAL)?;
+        let geometry = *format.geometry();
         let order = (geometry.root_size() as usize / PAGE_SIZE)
             .max(1)
             .next_power_of_two()
             .trailing_zeros();
         let arena = TableArena::new()?;
         let root = TableAddr::new(arena.add(ZeroedPages::new(order)?), config.granule).ok_or(ENOMEM)?;
-        let stage2 = Stage2::new(geometry, &config, root).ok_or(EINVAL)?;
+        let stage2 = Stage2::new(format, root).ok_or(EINVAL)?;
 
         let host = cpus.host();
 
@@ -231,7 +231,7 @@ impl Memory {
             cpus,
             ipa,
             root,
-            vtcr: VtcrEl2::new(&geometry, &config).into_raw(),
+            vtcr: VtcrEl2::new(&format).into_raw(),
             vmid: Atomic::new(0),
             last_vcpu: PerCpu::new()?,
             caches: Caches::of_system(),
@@ -241,7 +241,6 @@ impl Memory {
                 stage2,
                 arena,
                 seq: InvalidateSeq::new(),
-                config,
                 host,
             }, "kvm_vhe::Memory::mmu"),
         }? Error))
@@ -583,7 +582,7 @@ impl Drop for Mmu {
     fn drop(&mut self) {
         let root = self.stage2.root();
         // The tables, and not this value, are what there is.
-        let Some(stage2) = Stage2::new(*self.stage2.geometry(), &self.config, root) else {
+        let Some(stage2) = Stage2::new(*self.stage2.format(), root) else {
             return;
         };
         let mut teardown = stage2.into_teardown();

@@ -195,6 +195,7 @@ impl Vm {
         let mm = task.mm().ok_or(EINVAL)?;
         let users = mm.mmget_not_zero().ok_or(EINVAL)?;
         let memory = Arc::pin_init(Memory::new(cpus.clone(), ipa)?, GFP_KERNEL_ACCOUNT)?;
+        let notified = memory.clone();
         let filter = Filter::new(FilterRanges::new());
         let firmware = Firmware::new(cpus.mitigations());
 
@@ -204,8 +205,8 @@ impl Vm {
                 cpus: cpus.clone(),
                 ipa,
                 notifiers: NotifierUser::register(),
-                memory: memory.clone(),
-                _notifier <- MmuNotifier::register(&users, memory),
+                memory,
+                _notifier <- MmuNotifier::register(&users, notified),
                 config <- new_mutex!(Config {
                     ids: VmIdRegs::new(),
                     firmware: Some(firmware),

@@ -7,6 +7,7 @@ use crate::{
     bits::Bits,
     granule::Granule,
     stage2::{
+        address::TableAddr,
         attributes::{
             Attributes,
             Execute,
@@ -14,11 +15,11 @@ use crate::{
             Permissions, //
         },
         geometry::{
+            BadConfig,
             Config,
             Geometry,
             Level, //
         },
-        memory::TableAddr, //
     },
 };
 
@@ -112,11 +113,14 @@ pub enum Entry {
 }
 
 /// How descriptors of a VM are written and read.
+///
+/// # Invariants
+///
+/// The geometry is that of the configuration.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Format {
+    config: Config,
     geometry: Geometry,
-    fwb: bool,
-    xnx: bool,
 }
 
 /// Normal memory, inner and outer write-back.
@@ -134,13 +138,22 @@ const FWB_NORMAL_NC: Bits<4> = Bits::of::<0b0101>();
 const INNER: Bits<2> = Bits::of::<0b11>();
 
 impl Format {
-    /// Returns the format for tables of `geometry`, which is that of `config`.
-    pub const fn new(geometry: Geometry, config: &Config) -> Self {
-        Self {
-            geometry,
-            fwb: config.fwb,
-            xnx: config.xnx,
+    /// Returns the format for `config`.
+    ///
+    /// # Errors
+    ///
+    /// [`BadConfig`] if there are no such tables.
+    pub const fn new(config: Config) -> Result<Self, BadConfig> {
+        match Geometry::new(&config) {
+            Ok(geometry) => Ok(Self { config, geometry }),
+            Err(bad) => Err(bad),
         }
+    }
+
+    /// Returns what the format was made of.
+    #[inline]
+    pub const fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Returns the shape of the tables.
@@ -154,7 +167,7 @@ impl Format {
     pub const fn can_express(&self, permissions: Permissions) -> bool {
         match permissions.execute {
             Execute::All | Execute::Never => true,
-            Execute::El0 | Execute::El1 => self.xnx,
+            Execute::El0 | Execute::El1 => self.config.xnx,
         }
     }
 
@@ -175,7 +188,7 @@ impl Format {
         {
             return None;
         }
-        let mem_attr = match (attributes.memory(), self.fwb) {
+        let mem_attr = match (attributes.memory(), self.config.fwb) {
             (MemoryType::Normal, false) => NORMAL,
             (MemoryType::Normal, true) => FWB_NORMAL,
             (MemoryType::NormalNonCacheable, false) => NORMAL_NC,
@@ -220,7 +233,7 @@ impl Format {
     /// writes.
     #[inline]
     pub fn memory_type(&self, leaf: Descriptor) -> Option<MemoryType> {
-        match (leaf.mem_attr(), self.fwb) {
+        match (leaf.mem_attr(), self.config.fwb) {
             (DEVICE, _) => Some(MemoryType::Device),
             (NORMAL, false) | (FWB_NORMAL, true) => Some(MemoryType::Normal),
             (NORMAL_NC, _) => Some(MemoryType::NormalNonCacheable),

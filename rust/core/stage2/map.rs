@@ -3,6 +3,7 @@
 //! Changes at one address.
 
 use crate::stage2::{
+    address::EntryAddr,
     attributes::{
         Attributes,
         Execute,
@@ -15,7 +16,6 @@ use crate::stage2::{
     },
     geometry::Level,
     memory::{
-        EntryAddr,
         Stale,
         TableMemory, //
     },
@@ -171,7 +171,7 @@ impl Stage2 {
         true
     }
 
-    /// Gives the leaf at `entry`, which is `found` and maps `ipa` at `level`, exactly `permissions`.
+    /// Gives the leaf at `entry` exactly `permissions`. It is `found` and maps `ipa` at `level`.
     fn update<M: TableMemory>(
         &mut self,
         mem: &mut M,

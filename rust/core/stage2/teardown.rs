@@ -3,12 +3,10 @@
 //! Freeing the tables of a VM that is gone.
 
 use crate::stage2::{
+    address::TableAddr,
     descriptor::Descriptor,
     geometry::Level,
-    memory::{
-        TableAddr,
-        TableMemory, //
-    },
+    memory::TableMemory,
     range::Progress,
     walk::Stage2, //
 };

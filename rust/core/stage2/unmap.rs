@@ -3,11 +3,11 @@
 //! Removing mappings, and tables that become empty.
 
 use crate::stage2::{
+    address::TableAddr,
     descriptor::Descriptor,
     geometry::Level,
     memory::{
         Stale,
-        TableAddr,
         TableMemory, //
     },
     range::Progress,

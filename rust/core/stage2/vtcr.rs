@@ -7,12 +7,9 @@ use crate::{
     bits::Bits,
     granule::Granule,
     stage2::{
-        geometry::{
-            Config,
-            Geometry,
-            Level, //
-        },
-        memory::TableAddr, //
+        address::TableAddr,
+        descriptor::Format,
+        geometry::Level, //
     },
 };
 
@@ -57,9 +54,10 @@ bit_struct! {
 }
 
 impl VtcrEl2 {
-    /// Returns the value for tables of `geometry`, which is that of `config`. Tables are written
-    /// through the host's cacheable mapping, and so are walks cacheable and inner shareable.
-    pub const fn new(geometry: &Geometry, config: &Config) -> Self {
+    /// Returns the value for tables of `format`. Tables are written through the host's cacheable
+    /// mapping, and so are walks cacheable and inner shareable.
+    pub const fn new(format: &Format) -> Self {
+        let (geometry, config) = (format.geometry(), format.config());
         let (tg0, first) = match geometry.granule() {
             Granule::K4 => (Bits::of::<0>(), 2),
             Granule::K16 => (Bits::of::<2>(), 3),

@@ -3,6 +3,10 @@
 //! The tables of one VM, and how they are walked.
 
 use crate::stage2::{
+    address::{
+        EntryAddr,
+        TableAddr, //
+    },
     attributes::{
         MemoryType,
         Permissions, //
@@ -13,15 +17,10 @@ use crate::stage2::{
         Format, //
     },
     geometry::{
-        Config,
         Geometry,
         Level, //
     },
-    memory::{
-        EntryAddr,
-        TableAddr,
-        TableMemory, //
-    },
+    memory::TableMemory, //
 };
 
 /// The stage 2 tables of one VM.
@@ -96,15 +95,12 @@ impl Stage2 {
     /// Returns the VM's tables with nothing mapped.
     ///
     /// `root` has [`Geometry::root_size`] bytes, is aligned to that, and is zero; it stays the
-    /// caller's. `geometry` is that of `config`. [`None`] if `root` is not aligned.
-    pub const fn new(geometry: Geometry, config: &Config, root: TableAddr) -> Option<Self> {
-        if root.pa() & (geometry.root_size() - 1) != 0 {
+    /// caller's. [`None`] if `root` is not aligned.
+    pub const fn new(format: Format, root: TableAddr) -> Option<Self> {
+        if root.pa() & (format.geometry().root_size() - 1) != 0 {
             return None;
         }
-        Some(Self {
-            format: Format::new(geometry, config),
-            root,
-        })
+        Some(Self { format, root })
     }
 
     /// Returns the shape of the tables.

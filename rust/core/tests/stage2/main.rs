@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Stage 2 tables: shape, descriptors, and the walker against a plain map.
+
+mod format;
+mod geometry;
+mod memory;
+mod walker;
