@@ -26,18 +26,20 @@ SETUP := $(if $(CACHE),CACHE='$(CACHE)') $(if $(MIRROR),MIRROR='$(MIRROR)') tool
 ENTER := tools/setup/enter
 INSIDE := $(ENTER) make --no-print-directory -f tools/build.mk
 
-.PHONY: help run check test module lab install setup ready update clean distclean
+.PHONY: help run check check-all test module upstream lab install setup ready update clean distclean
 
 help:
 	@echo 'kvm-vhe: KVM for arm64 as a loadable kernel module in Rust'
 	@echo ''
 	@echo '  make run          set up, boot a stock Debian arm64 kernel in QEMU, load the module,'
 	@echo '                    show what it says and what /dev/kvm answers'
-	@echo '  make check        set up, run all tests'
+	@echo '  make check        set up, run all tests but the longest'
+	@echo '  make check-all    ... and the longest too'
 	@echo ''
 	@echo '  make module       build build/module/kvm_vhe.ko for the stock kernel'
 	@echo '  make module KDIR=/path/to/build   ... for your own kernel, with your own tools'
 	@echo '  make test         the tests that need no booted kernel'
+	@echo '  make upstream     build the kernel'"'"'s own KVM selftests; make lab then has them too'
 	@echo '  make lab          a shell in the booted host with the module loaded'
 	@echo '                    (HOST=ckvm: the same kernel with its own KVM; CPUS=, MEMORY=, CPU=)'
 	@echo '  make install      install the module that was built last (DESTDIR=)'
@@ -61,13 +63,16 @@ update:
 run: ready
 	@$(INSIDE) run
 
-check: ready
+check check-all: ready
 	@mkdir -p build/check
 	@tools/setup/test >build/check/setup.tap; \
-	$(INSIDE) check
+	$(INSIDE) $@
 
 test: ready
 	@$(INSIDE) test
+
+upstream: ready
+	@$(INSIDE) upstream
 
 lab: ready
 	@$(INSIDE) lab HOST='$(HOST)' CPUS='$(CPUS)' MEMORY='$(MEMORY)' CPU='$(CPU)'

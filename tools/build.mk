@@ -17,10 +17,14 @@ CARGO := rm -f rust/core/Cargo.lock && \
 CARGO_FLAGS := --manifest-path rust/core/Cargo.toml
 RUST_SOURCES := $(shell find rust -name '*.rs')
 SELFTESTS := tools/testing/selftests/kvm_vhe
+# The kernel's own KVM selftests.  The stamp names the kernel, so that another one
+# builds them anew.
+UPSTREAM := build/upstream
+UPSTREAM_BUILT := $(UPSTREAM)/$(notdir $(KERNEL)).built
 
 LAB := tools/lab/lab --kernel /kernel/image --initramfs /cache/$(INITRAMFS)
 
-.PHONY: module selftests info run lab test check clippy fmt core
+.PHONY: module selftests upstream info run lab test check check-all clippy fmt core
 
 module:
 	@echo '  MODULE   build/module/kvm_vhe.ko'
@@ -31,6 +35,14 @@ selftests:
 	@echo '  SELFTESTS build/selftests'
 	@$(MAKE) -s -C $(SELFTESTS) CROSS_COMPILE=$(CROSS) KSRC=/kernel/src \
 		KHDR=/kernel/headers/include OUT=/src/build/selftests
+
+upstream: $(UPSTREAM_BUILT)
+	@:
+
+$(UPSTREAM_BUILT): tools/testing/upstream/build
+	@echo '  UPSTREAM $(UPSTREAM)'
+	@CROSS_COMPILE=$(CROSS) tools/testing/upstream/build $(UPSTREAM)
+	@touch $@
 
 build/kvm-info: tools/kvm-info.c
 	@echo '  CC       $@'
@@ -47,6 +59,7 @@ lab: module info selftests
 	@$(LAB) --host $(HOST) --cpus $(CPUS) --memory $(MEMORY) --cpu $(CPU) --shell \
 		--out build/lab/shell --file build/module/kvm_vhe.ko:/lib/kvm_vhe.ko \
 		--file build/kvm-info:/bin/kvm-info --file build/selftests:/selftests \
+		$(if $(wildcard $(UPSTREAM_BUILT)),--file $(UPSTREAM)/bin:/upstream) \
 		$(if $(filter module,$(HOST)),--before 'insmod /lib/kvm_vhe.ko')
 
 fmt:
@@ -66,5 +79,8 @@ core:
 test:
 	@tools/check --no-lab
 
-check: module selftests info
+check: module selftests upstream info
 	@tools/check
+
+check-all: module selftests upstream info
+	@tools/check --all
