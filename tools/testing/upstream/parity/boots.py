@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import SuiteError
 from .judge import Verdict
@@ -57,9 +58,9 @@ def command(paths: Paths, host: str, machine: Machine, tests: Iterable[Test],
             *(LOADED if host == "module" else ()), *words]
 
 
-def collect(data: dict[str, object], tests: Iterable[Test], out: Path) -> dict[str, Outcome]:
+def collect(data: dict[str, Any], tests: Iterable[Test], out: Path) -> dict[str, Outcome]:
     """Each test's outcome, from the lab's results.json and the outputs."""
-    entries = {entry["name"]: entry for entry in data["tests"]}  # type: ignore[attr-defined]
+    entries = {entry["name"]: entry for entry in data["tests"]}
     outcomes = {}
     for test in tests:
         output = out / f"{test.name}.tap"
@@ -68,11 +69,10 @@ def collect(data: dict[str, object], tests: Iterable[Test], out: Path) -> dict[s
     return outcomes
 
 
-def health(label: str, data: dict[str, object]) -> list[Verdict]:
+def health(label: str, data: dict[str, Any]) -> list[Verdict]:
     """Whether the host itself kept well: no splat, no early end."""
-    splats = [f"{splat['kind']}: {splat['head']}"
-              for splat in data["splats"]]  # type: ignore[attr-defined]
-    wrong = [*splats, *data["problems"]]  # type: ignore[misc]
+    splats = [f"{splat['kind']}: {splat['head']}" for splat in data["splats"]]
+    wrong = [*splats, *data["problems"]]
     return [Verdict(f"{label}: the host keeps well", not wrong, why="; ".join(wrong))]
 
 

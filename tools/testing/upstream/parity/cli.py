@@ -76,15 +76,15 @@ def _run(args: argparse.Namespace) -> bool:
         return True
     paths = boots.Paths(args.out)
     ckvm, verdicts = boots.run(paths, "ckvm", "ckvm", tests, _note)
+    subject, host = "module", "module"
     if args.subject == "ckvm":
-        expected = expected.of_ckvm_alone()
-        other, more = boots.run(paths, "ckvm-again", "ckvm", with_subject, _note)
-    else:
-        other, more = boots.run(paths, "module", "module", with_subject, _note)
+        expected, subject, host = expected.of_ckvm_alone(), "ckvm-again", "ckvm"
+    other, more = boots.run(paths, subject, host, with_subject, _note)
     verdicts += more
     for test in tests:
         if test.name in other:
-            verdicts += judge.compare(test.name, ckvm[test.name], other[test.name], expected)
+            verdicts += judge.compare(test.name, ckvm[test.name], other[test.name], expected,
+                                      subject)
         else:
             verdicts += judge.alone(test.name, ckvm[test.name], expected)
     return show(verdicts)

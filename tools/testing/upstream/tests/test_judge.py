@@ -101,6 +101,14 @@ def test_a_point_has_the_name_of_either_host() -> None:
         assert judged(ckvm, module, expect("pass", "skip", name)) == []
 
 
+def test_what_it_says() -> None:
+    table = Table([expect("pass", "skip")])
+    assert compare(NAME, outcome("pass"), outcome("fail"), table)[0].why == (
+        "C KVM pass, module fail; the table expects C KVM pass, module skip")
+    assert alone(NAME, outcome("fail"), table)[0].why == (
+        "C KVM fail; the table has no entry for it")
+
+
 def test_ckvm_alone() -> None:
     table = Table([expect("pass", "fail")])
     assert bad(alone(NAME, outcome("pass", a="skip"), table)) == []
