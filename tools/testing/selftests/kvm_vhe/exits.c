@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Shows with what a guest comes back to user space: MMIO of every size, loads and
+ * stores that have no syndrome, PSCI and other calls, WFI.
+ * Runs on the module and on C KVM, as root.
+ */
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+
+#include "kselftest_harness.h"
+#include "kvm_vhe_test.h"
+#include "guest.h"
+
+#define IOCTL(fd, cmd, arg)	kvm_ioctl(fd, cmd, (unsigned long)(arg))
+
+/* No memory there, with all bytes of the address different. */
+#define NOWHERE		0x8899aabbc8UL
+#define SCTLR_EE	(1UL << 25)
+
+#define SMCCC_VERSION	0x80000000UL
+#define PSCI(n)		(0x84000000UL | (n))
+#define PSCI64(n)	(0xc4000000UL | (n))
+#define FN_PSCI_VERSION		PSCI(0)
+#define FN_CPU_OFF		PSCI(2)
+#define FN_CPU_ON		PSCI64(3)
+#define FN_AFFINITY_INFO	PSCI64(4)
+#define FN_SYSTEM_OFF		PSCI(8)
+#define FN_SYSTEM_RESET	PSCI(9)
+#define FN_FEATURES		PSCI(10)
+#define FN_SYSTEM_RESET2	PSCI64(18)
+#define NOT_SUPPORTED		(-1L)
+#define INVALID_PARAMETERS	(-2L)
+#define ALREADY_ON		(-4L)
+#define INTERNAL_FAILURE	(-6L)
+
+FIXTURE(exits)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+};
+
+FIXTURE_SETUP(exits)
+{
+	ASSERT_EQ(0, vm_create(&self->vm));
+	ASSERT_EQ(0, vcpu_create(&self->vm, &self->vcpu, 0));
+}
+
+FIXTURE_TEARDOWN(exits)
+{
+	kick_every(0);
+	vcpu_destroy(&self->vcpu);
+	vm_destroy(&self->vm);
+}
+
+GUEST uint64_t nothing(uint64_t arg);
+GUEST uint64_t nothing(uint64_t arg)
+{
+	return arg;
+}
+
+/* Puts one instruction where the vCPU goes on, with x1 the address NOWHERE. */
+static int prepare(struct vcpu *vcpu, uint32_t insn, uint64_t x0, uint64_t sctlr)
+{
+	uint32_t *code = (void *)(vcpu->vm->ram + GUEST_FREE - GUEST_RAM);
+	int ret = vcpu_start(vcpu, nothing, x0, 0);
+
+	code[0] = insn;
+	code[1] = 0xd503207f;	/* wfi */
+	__builtin___clear_cache((char *)code, (char *)(code + 2));
+	ret |= vcpu_set_reg(vcpu, REG_X(1), NOWHERE);
+	ret |= vcpu_set_reg(vcpu, REG_PC, GUEST_FREE);
+	ret |= vcpu_set_reg(vcpu, SCTLR_EL1, vcpu_reg(vcpu, SCTLR_EL1) | sctlr);
+	return ret;
+}
+
+/* What an exit left to be done, without going on in the guest. */
+static int complete(struct vcpu *vcpu)
+{
+	int ret;
+
+	vcpu->run->immediate_exit = 1;
+	ret = kvm_ioctl(vcpu->fd, KVM_RUN, 0);
+	vcpu->run->immediate_exit = 0;
+	return ret;
+}
+
+/* A number as the bytes that stand in the guest's memory. */
+static void to_bytes(unsigned char *bytes, uint64_t value, unsigned int len, bool big)
+{
+	unsigned int i;
+
+	for (i = 0; i < len; i++)
+		bytes[i] = value >> 8 * (big ? len - 1 - i : i);
+}
+
+static const struct access {
+	const char *name;
+	uint32_t insn;
+	unsigned int len;
+	bool sign, wide;	/* extended with the sign; to 64 bits */
+} loads[] = {
+	{ "ldrb w0", 0x39400020, 1, false, false },
+	{ "ldrsb w0", 0x39c00020, 1, true, false },
+	{ "ldrsb x0", 0x39800020, 1, true, true },
+	{ "ldrh w0", 0x79400020, 2, false, false },
+	{ "ldrsh w0", 0x79c00020, 2, true, false },
+	{ "ldrsh x0", 0x79800020, 2, true, true },
+	{ "ldr w0", 0xb9400020, 4, false, false },
+	{ "ldrsw x0", 0xb9800020, 4, true, true },
+	{ "ldr x0", 0xf9400020, 8, false, true },
+	{ "ldar w0", 0x88dffc20, 4, false, false },
+	{ "ldar x0", 0xc8dffc20, 8, false, true },
+}, stores[] = {
+	{ "strb w0", 0x39000020, 1, false, false },
+	{ "strh w0", 0x79000020, 2, false, false },
+	{ "str w0", 0xb9000020, 4, false, false },
+	{ "str x0", 0xf9000020, 8, false, true },
+	{ "stlr x0", 0xc89ffc20, 8, false, true },
+};
+
+static uint64_t extended(uint64_t value, const struct access *a)
+{
+	unsigned int bits = 64 - 8 * a->len;
+
+	value = a->sign ? (uint64_t)((int64_t)(value << bits) >> bits) : value << bits >> bits;
+	return a->wide ? value : (uint32_t)value;
+}
+
+static bool has_big_endian(struct vcpu *vcpu)
+{
+	return vcpu_reg(vcpu, ARM64_SYS_REG(3, 0, 0, 7, 0)) >> 8 & 15;
+}
+
+TEST_F(exits, mmio_loads)
+{
+	static const uint64_t values[] = { 0x7f7e7d7c7b7a7978, 0x8182838485868788, 0, ~0UL };
+	struct kvm_run *run = self->vcpu.run;
+	unsigned int i, j, big;
+
+	for (big = 0; big < 1U + has_big_endian(&self->vcpu); big++) {
+		for (i = 0; i < ARRAY_LEN(loads) * ARRAY_LEN(values); i++) {
+			const struct access *a = &loads[i / ARRAY_LEN(values)];
+
+			j = i % ARRAY_LEN(values);
+			ASSERT_EQ(0, prepare(&self->vcpu, a->insn, 0x1111, big * SCTLR_EE));
+			ASSERT_EQ(GUEST_EXIT, guest_run(&self->vcpu)) TH_LOG("%s", a->name);
+			ASSERT_EQ(KVM_EXIT_MMIO, run->exit_reason) TH_LOG("%s", a->name);
+			EXPECT_EQ(0, run->mmio.is_write) TH_LOG("%s", a->name);
+			EXPECT_EQ(NOWHERE, run->mmio.phys_addr) TH_LOG("%s", a->name);
+			EXPECT_EQ(a->len, run->mmio.len) TH_LOG("%s", a->name);
+			memset(run->mmio.data, 0x55, 8);
+			to_bytes(run->mmio.data, values[j], a->len, big);
+			EXPECT_EQ(-EINTR, complete(&self->vcpu));
+			EXPECT_EQ(extended(values[j], a), vcpu_reg(&self->vcpu, REG_X(0))) {
+				TH_LOG("%s, big endian %u, %#lx", a->name, big, values[j]);
+			}
+			EXPECT_EQ(GUEST_FREE + 4, vcpu_reg(&self->vcpu, REG_PC));
+			EXPECT_EQ(NOWHERE, vcpu_reg(&self->vcpu, REG_X(1)));
+		}
+	}
+}
+
+TEST_F(exits, mmio_stores)
+{
+	struct kvm_run *run = self->vcpu.run;
+	uint64_t value = 0x8182838485868788;
+	unsigned char bytes[8];
+	unsigned int i, big;
+
+	for (big = 0; big < 1U + has_big_endian(&self->vcpu); big++) {
+		for (i = 0; i < ARRAY_LEN(stores); i++) {
+			const struct access *a = &stores[i];
+
+			ASSERT_EQ(0, prepare(&self->vcpu, a->insn, value, big * SCTLR_EE));
+			ASSERT_EQ(GUEST_EXIT, guest_run(&self->vcpu)) TH_LOG("%s", a->name);
+			ASSERT_EQ(KVM_EXIT_MMIO, run->exit_reason) TH_LOG("%s", a->name);
+			EXPECT_EQ(1, run->mmio.is_write) TH_LOG("%s", a->name);
+			EXPECT_EQ(NOWHERE, run->mmio.phys_addr) TH_LOG("%s", a->name);
+			EXPECT_EQ(a->len, run->mmio.len) TH_LOG("%s", a->name);
+			to_bytes(bytes, value, a->len, big);
+			EXPECT_EQ(0, memcmp(bytes, run->mmio.data, a->len)) {
+				TH_LOG("%s, big endian %u", a->name, big);
+			}
+			EXPECT_EQ(-EINTR, complete(&self->vcpu));
+			EXPECT_EQ(GUEST_FREE + 4, vcpu_reg(&self->vcpu, REG_PC));
+			EXPECT_EQ(value, vcpu_reg(&self->vcpu, REG_X(0)));
+		}
+	}
+}
+
+/* Register 31 is the zero register, not one of the guest's. */
+TEST_F(exits, mmio_zero_register)
+{
+	struct kvm_run *run = self->vcpu.run;
+	uint64_t zero = 0, sp;
+
+	ASSERT_EQ(0, prepare(&self->vcpu, 0xf900003f, 7, 0));	/* str xzr, [x1] */
+	memset(run->mmio.data, 0xff, 8);
+	ASSERT_EQ(GUEST_EXIT, guest_run(&self->vcpu));
+	EXPECT_EQ(1, run->mmio.is_write);
+	EXPECT_EQ(0, memcmp(&zero, run->mmio.data, 8));
+	ASSERT_EQ(0, prepare(&self->vcpu, 0xf940003f, 7, 0));	/* ldr xzr, [x1] */
+	sp = vcpu_reg(&self->vcpu, REG_SP_EL1);
+	ASSERT_EQ(GUEST_EXIT, guest_run(&self->vcpu));
+	memset(run->mmio.data, 0xff, 8);
+	EXPECT_EQ(-EINTR, complete(&self->vcpu));
+	EXPECT_EQ(7, vcpu_reg(&self->vcpu, REG_X(0)));
+	EXPECT_EQ(sp, vcpu_reg(&self->vcpu, REG_SP_EL1));
+	EXPECT_EQ(GUEST_FREE + 4, vcpu_reg(&self->vcpu, REG_PC));
+}
+
+static const uint32_t no_syndrome[] = {
+	0xa9401020,	/* ldp x0, x4, [x1] */
+	0xa9001020,	/* stp x0, x4, [x1] */
+	0xf8408420,	/* ldr x0, [x1], #8 */
+	0xf8008c20,	/* str x0, [x1, #8]! */
+	0x3dc00020,	/* ldr q0, [x1] */
+};
+
+TEST_F(exits, no_syndrome)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_ARM_NISV_TO_USER };
+	struct kvm_vcpu_events events = { .exception.ext_dabt_pending = 1 };
+	struct kvm_run *run = self->vcpu.run;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_LEN(no_syndrome); i++) {
+		ASSERT_EQ(0, prepare(&self->vcpu, no_syndrome[i], 1, 0));
+		EXPECT_EQ(GUEST_ERROR, guest_run(&self->vcpu)) TH_LOG("%#x", no_syndrome[i]);
+		EXPECT_EQ(-ENOSYS, self->vcpu.error) TH_LOG("%#x", no_syndrome[i]);
+		EXPECT_EQ(GUEST_FREE, vcpu_reg(&self->vcpu, REG_PC));
+	}
+	if (IOCTL(self->vm.fd, KVM_CHECK_EXTENSION, KVM_CAP_ARM_NISV_TO_USER) <= 0)
+		SKIP(return, "KVM_CAP_ARM_NISV_TO_USER is not here");
+	ASSERT_EQ(0, IOCTL(self->vm.fd, KVM_ENABLE_CAP, &cap));
+	for (i = 0; i < ARRAY_LEN(no_syndrome); i++) {
+		ASSERT_EQ(0, prepare(&self->vcpu, no_syndrome[i], 1, 0));
+		ASSERT_EQ(GUEST_EXIT, guest_run(&self->vcpu)) TH_LOG("%#x", no_syndrome[i]);
+		ASSERT_EQ(KVM_EXIT_ARM_NISV, run->exit_reason) TH_LOG("%#x", no_syndrome[i]);
+		EXPECT_EQ(NOWHERE >> 12, run->arm_nisv.fault_ipa >> 12);
+		EXPECT_EQ(0, run->arm_nisv.esr_iss & 1UL << 24);
+		EXPECT_EQ(GUEST_FREE, vcpu_reg(&self->vcpu, REG_PC));
+		/* User space may skip it, or let the guest have an abort. */
+		if (i % 2) {
+			ASSERT_EQ(0, vcpu_set_reg(&self->vcpu, REG_PC,
+						  guest_address(guest_entry) + 4));
+			EXPECT_EQ(GUEST_DONE, guest_run(&self->vcpu));
+		} else {
+			ASSERT_EQ(0, IOCTL(self->vcpu.fd, KVM_SET_VCPU_EVENTS, &events));
+			EXPECT_EQ(GUEST_EXCEPTION, guest_run(&self->vcpu));
+			EXPECT_EQ(EC_DABT_CUR, ESR_EC(self->vcpu.esr));
+			EXPECT_EQ(GUEST_FREE, self->vcpu.elr);
+			EXPECT_EQ(4, self->vcpu.vector);
+		}
+	}
+}
+
+/* An abort in place of an MMIO load's value: the load is not completed. */
+TEST_F(exits, abort_instead_of_mmio)
+{
+	struct kvm_vcpu_events events = { .exception.ext_dabt_pending = 1 };
+
+	ASSERT_EQ(0, prepare(&self->vcpu, 0xf9400020, 0x77, 0));
+	ASSERT_EQ(GUEST_EXIT, guest_run(&self->vcpu));
+	ASSERT_EQ(KVM_EXIT_MMIO, self->vcpu.run->exit_reason);
+	ASSERT_EQ(0, IOCTL(self->vcpu.fd, KVM_SET_VCPU_EVENTS, &events));
+	EXPECT_EQ(GUEST_EXCEPTION, guest_run(&self->vcpu));
+	EXPECT_EQ(EC_DABT_CUR, ESR_EC(self->vcpu.esr));
+	EXPECT_EQ(0x10, self->vcpu.esr & 0x3f);
+	EXPECT_EQ(GUEST_FREE, self->vcpu.elr);
+	EXPECT_EQ(NOWHERE, self->vcpu.far);
+}
+
+/* No memory, no code: an external abort, as behind the end of the IPA space. */
+TEST_F(exits, fetch_from_nowhere)
+{
+	ASSERT_EQ(0, vcpu_start(&self->vcpu, nothing, 1, 0));
+	ASSERT_EQ(0, vcpu_set_reg(&self->vcpu, REG_PC, 0x20000000));
+	EXPECT_EQ(GUEST_EXCEPTION, guest_run(&self->vcpu));
+	EXPECT_EQ(EC_IABT_CUR, ESR_EC(self->vcpu.esr));
+	EXPECT_EQ(0x10, self->vcpu.esr & 0x3f);
+	EXPECT_EQ(0x20000000, self->vcpu.elr);
+	EXPECT_EQ(0x20000000, self->vcpu.far);
+
+	ASSERT_EQ(0, prepare(&self->vcpu, 0xf9400020, 0, 0));
+	ASSERT_EQ(0, vcpu_set_reg(&self->vcpu, REG_X(1), 1UL << 41));
+	EXPECT_EQ(GUEST_EXCEPTION, guest_run(&self->vcpu));
+	EXPECT_EQ(EC_DABT_CUR, ESR_EC(self->vcpu.esr));
+	EXPECT_EQ(0x10, self->vcpu.esr & 0x3f);
+	EXPECT_EQ(1UL << 41, self->vcpu.far);
+}
+
+/* data[0..3]: function and arguments. */
+GUEST uint64_t do_hvc(uint64_t arg);
+GUEST uint64_t do_hvc(uint64_t arg)
+{
+	struct guest_area *area = guest_area();
+
+	(void)arg;
+	return guest_hvc(area->data[0], area->data[1], area->data[2], area->data[3]);
+}
+
+GUEST uint64_t do_smc(uint64_t arg);
+GUEST uint64_t do_smc(uint64_t arg)
+{
+	register uint64_t x0 asm("x0") = arg;
+
+	asm volatile("smc #0" : "+r" (x0) : : "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8",
+		     "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17", "memory");
+	return x0;
+}
+
+static long call(struct vcpu *vcpu, uint64_t fn, uint64_t a1, uint64_t a2, uint64_t a3)
+{
+	uint64_t args[4] = { fn, a1, a2, a3 };
+
+	memcpy(vcpu->area->data, args, sizeof(args));
+	if (guest_finish(vcpu, do_hvc, 0, 0))
+		return -999;
+	return vcpu->value;
+}
+
+TEST_F(exits, calls)
+{
+	struct vcpu *v = &self->vcpu;
+	uint64_t psci = vcpu_reg(v, KVM_REG_ARM_PSCI_VERSION);
+
+	EXPECT_EQ(0x10001, call(v, SMCCC_VERSION, 0, 0, 0));
+	EXPECT_EQ(psci, call(v, FN_PSCI_VERSION, 0, 0, 0));
+	EXPECT_EQ(0, call(v, FN_FEATURES, FN_CPU_ON, 0, 0));
+	EXPECT_EQ(0, call(v, FN_FEATURES, FN_SYSTEM_OFF, 0, 0));
+	EXPECT_EQ(0, call(v, FN_FEATURES, SMCCC_VERSION, 0, 0));
+	EXPECT_EQ(NOT_SUPPORTED, call(v, FN_FEATURES, PSCI(31), 0, 0));
+	EXPECT_EQ(NOT_SUPPORTED, call(v, FN_FEATURES, PSCI(0), 0, 0) - 1);
+	EXPECT_EQ(NOT_SUPPORTED, call(v, PSCI(31), 0, 0, 0));
+	EXPECT_EQ(NOT_SUPPORTED, call(v, 0, 0, 0, 0));
+	EXPECT_EQ(NOT_SUPPORTED, call(v, ~0UL, 0, 0, 0));
+	EXPECT_EQ(NOT_SUPPORTED, call(v, 0x12345678, 0, 0, 0));
+	EXPECT_EQ(0, call(v, FN_AFFINITY_INFO, vcpu_reg(v, MPIDR_EL1) & 0xff00ffffff, 0, 0));
+	EXPECT_EQ(INVALID_PARAMETERS, call(v, FN_AFFINITY_INFO, 0x7654, 0, 0));
+	EXPECT_EQ(INVALID_PARAMETERS, call(v, FN_CPU_ON, 0x7654, GUEST_FREE, 0));
+	EXPECT_EQ(ALREADY_ON, call(v, FN_CPU_ON, vcpu_reg(v, MPIDR_EL1) & 0xff00ffffff,
+				   GUEST_FREE, 0));
+	/* SMC is a conduit as good as HVC. */
+	ASSERT_EQ(0, guest_finish(v, do_smc, SMCCC_VERSION, 0));
+	EXPECT_EQ(0x10001, v->value);
+	ASSERT_EQ(0, guest_finish(v, do_smc, FN_PSCI_VERSION, 0));
+	EXPECT_EQ(psci, v->value);
+	ASSERT_EQ(0, guest_finish(v, do_smc, 0x12345678, 0));
+	EXPECT_EQ(~0UL, v->value);
+}
+
+static const struct {
+	uint64_t fn, arg;
+	unsigned int event;
+	uint64_t flags;
+} system_calls[] = {
+	{ FN_SYSTEM_OFF, 0, KVM_SYSTEM_EVENT_SHUTDOWN, 0 },
+	{ FN_SYSTEM_RESET, 0, KVM_SYSTEM_EVENT_RESET, 0 },
+	{ FN_SYSTEM_RESET2, 0, KVM_SYSTEM_EVENT_RESET,
+	  KVM_SYSTEM_EVENT_RESET_FLAG_PSCI_RESET2 },
+};
+
+/* All vCPUs stand still then; whoever goes on nevertheless sees a failure. */
+TEST_F(exits, system_events)
+{
+	struct kvm_mp_state state = { KVM_MP_STATE_RUNNABLE };
+	struct kvm_run *run = self->vcpu.run;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_LEN(system_calls); i++) {
+		self->vcpu.area->data[0] = system_calls[i].fn;
+		self->vcpu.area->data[1] = system_calls[i].arg;
+		ASSERT_EQ(0, vcpu_start(&self->vcpu, do_hvc, 0, 0));
+		ASSERT_EQ(GUEST_EXIT, guest_run(&self->vcpu));
+		ASSERT_EQ(KVM_EXIT_SYSTEM_EVENT, run->exit_reason);
+		EXPECT_EQ(system_calls[i].event, run->system_event.type);
+		EXPECT_EQ(1, run->system_event.ndata);
+		EXPECT_EQ(system_calls[i].flags, run->system_event.data[0]);
+		EXPECT_EQ(INTERNAL_FAILURE, (long)vcpu_reg(&self->vcpu, REG_X(0)));
+		ASSERT_EQ(0, IOCTL(self->vcpu.fd, KVM_SET_MP_STATE, &state));
+		EXPECT_EQ(GUEST_DONE, guest_run(&self->vcpu));
+		EXPECT_EQ(INTERNAL_FAILURE, (long)self->vcpu.value);
+	}
+}
+
+GUEST uint64_t second_main(uint64_t arg);
+GUEST uint64_t second_main(uint64_t arg)
+{
+	guest_say(1, arg);
+	guest_hvc(FN_CPU_OFF, 0, 0, 0);
+	return 0;
+}
+
+struct second {
+	struct vcpu vcpu;
+	enum guest_event event;
+	unsigned int said;
+	bool stop;
+};
+
+static void *second_thread(void *arg)
+{
+	struct second *s = arg;
+
+	kick_every(10000);
+	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
+		s->event = guest_run(&s->vcpu);
+		if (s->event == GUEST_SAID && s->vcpu.what == 1)
+			s->said++;
+		else if (s->event != GUEST_ERROR || s->vcpu.error != -EINTR)
+			break;
+	}
+	kick_every(0);
+	return NULL;
+}
+
+/* A vCPU starts another, which says hello and goes off, again and again. */
+TEST_F(exits, cpu_on_and_off)
+{
+	struct second s = { .said = 0 };
+	struct vcpu *v = &self->vcpu;
+	unsigned int i, tries;
+	pthread_t thread;
+	uint64_t mpidr;
+
+	ASSERT_EQ(0, vcpu_open(&self->vm, &s.vcpu, 1));
+	ASSERT_EQ(0, vcpu_init(&s.vcpu,
+			       1 << KVM_ARM_VCPU_PSCI_0_2 | 1 << KVM_ARM_VCPU_POWER_OFF));
+	s.vcpu.area->entry = guest_address(second_main);
+	s.vcpu.area->arg = 0xabc;
+	mpidr = vcpu_reg(&s.vcpu, MPIDR_EL1) & 0xff00ffffff;
+	EXPECT_NE(vcpu_reg(v, MPIDR_EL1) & 0xff00ffffff, mpidr);
+	EXPECT_EQ(1, call(v, FN_AFFINITY_INFO, mpidr, 0, 0));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, second_thread, &s));
+	for (i = 0; i < 5; i++) {
+		EXPECT_EQ(0, call(v, FN_CPU_ON, mpidr, guest_address(guest_secondary),
+				  GUEST_AREA(1)));
+		for (tries = 0; tries < 500; tries++) {
+			if (call(v, FN_AFFINITY_INFO, mpidr, 0, 0) == 1)
+				break;
+			msleep(10);
+		}
+		EXPECT_EQ(i + 1, __atomic_load_n(&s.said, __ATOMIC_RELAXED));
+		EXPECT_EQ(0xabc, s.vcpu.value);
+	}
+	__atomic_store_n(&s.stop, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(GUEST_ERROR, s.event);
+	vcpu_destroy(&s.vcpu);
+}
+
+GUEST uint64_t wait_for_interrupt(uint64_t arg);
+GUEST uint64_t wait_for_interrupt(uint64_t arg)
+{
+	for (;;) {
+		asm volatile("wfi" : : : "memory");
+		arg++;
+		guest_area()->data[0] = arg;
+	}
+}
+
+/* WFI sleeps until a signal comes, and costs nothing meanwhile. */
+TEST_F(exits, wfi_sleeps)
+{
+	struct timespec cpu[2], wall[2];
+	long cpu_ms, wall_ms;
+	unsigned int i;
+
+	ASSERT_EQ(0, vcpu_start(&self->vcpu, wait_for_interrupt, 0, 0));
+	ASSERT_EQ(0, kick_every(200000));
+	EXPECT_EQ(-EINTR, IOCTL(self->vcpu.fd, KVM_RUN, 0));
+	clock_gettime(CLOCK_MONOTONIC, &wall[0]);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu[0]);
+	for (i = 0; i < 5; i++) {
+		EXPECT_EQ(-EINTR, IOCTL(self->vcpu.fd, KVM_RUN, 0));
+	}
+	clock_gettime(CLOCK_MONOTONIC, &wall[1]);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu[1]);
+	cpu_ms = (cpu[1].tv_sec - cpu[0].tv_sec) * 1000 +
+		 (cpu[1].tv_nsec - cpu[0].tv_nsec) / 1000000;
+	wall_ms = (wall[1].tv_sec - wall[0].tv_sec) * 1000 +
+		  (wall[1].tv_nsec - wall[0].tv_nsec) / 1000000;
+	EXPECT_LE(700, wall_ms);
+	EXPECT_GT(wall_ms / 2, cpu_ms) TH_LOG("%ld ms of %ld ms", cpu_ms, wall_ms);
+}
+
+TEST_HARNESS_MAIN
