@@ -137,6 +137,32 @@ void vm_destroy(struct vm *vm)
 	vm->ram = MAP_FAILED;
 }
 
+static int device_attr(int fd, unsigned int group, uint64_t attr, void *value)
+{
+	struct kvm_device_attr a = { .group = group, .attr = attr, .addr = (unsigned long)value };
+
+	return kvm_ioctl(fd, KVM_SET_DEVICE_ATTR, (unsigned long)&a);
+}
+
+int vm_gic(struct vm *vm)
+{
+	struct kvm_create_device device = { .type = KVM_DEV_TYPE_ARM_VGIC_V3 };
+	uint64_t gicd = GUEST_GICD, gicr = GUEST_GICR;
+	int ret = kvm_ioctl(vm->fd, KVM_CREATE_DEVICE, (unsigned long)&device);
+
+	if (ret)
+		return ret;
+	ret = device_attr(device.fd, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_DIST, &gicd);
+	if (!ret)
+		ret = device_attr(device.fd, KVM_DEV_ARM_VGIC_GRP_ADDR,
+				  KVM_VGIC_V3_ADDR_TYPE_REDIST, &gicr);
+	if (!ret)
+		ret = device_attr(device.fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
+				  KVM_DEV_ARM_VGIC_CTRL_INIT, NULL);
+	close(device.fd);
+	return ret;
+}
+
 static size_t run_size(struct vm *vm)
 {
 	long size = kvm_ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);

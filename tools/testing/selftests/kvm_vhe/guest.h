@@ -112,6 +112,10 @@ void vm_destroy(struct vm *vm);
 /* Another memory slot. */
 int vm_memory(struct vm *vm, unsigned int slot, uint64_t ipa, uint64_t size, void *host,
 	      unsigned int flags);
+/* A GICv3 below GUEST_RAM, for the vCPUs that there are; -ENODEV where KVM has none. */
+#define GUEST_GICD	0x08000000UL
+#define GUEST_GICR	0x080a0000UL
+int vm_gic(struct vm *vm);
 /* A vCPU, not initialised. */
 int vcpu_open(struct vm *vm, struct vcpu *vcpu, unsigned int id);
 /* KVM_ARM_VCPU_INIT for the preferred target. */
