@@ -241,41 +241,48 @@ int vcpu_start(struct vcpu *vcpu, void *fn, uint64_t arg, unsigned int flags)
 	return ret ? -EIO : 0;
 }
 
-enum guest_event guest_run(struct vcpu *vcpu)
+enum guest_event guest_news(struct vcpu *vcpu, int ret)
 {
 	struct kvm_run *run = vcpu->run;
 
-	for (;;) {
-		vcpu->error = kvm_ioctl(vcpu->fd, KVM_RUN, 0);
-		if (vcpu->error)
-			return GUEST_ERROR;
-		if (run->exit_reason != KVM_EXIT_MMIO || !run->mmio.is_write ||
-		    run->mmio.len != 8 || run->mmio.phys_addr - GUEST_MMIO >= 0x1000)
-			return GUEST_EXIT;
-		vcpu->what = (run->mmio.phys_addr - GUEST_MMIO) / 8;
-		memcpy(&vcpu->value, run->mmio.data, 8);
-		switch (vcpu->what) {
-		case GUEST_SAY_DONE:
-			return GUEST_DONE;
-		case GUEST_SAY_ESR:
-			vcpu->esr = vcpu->value;
-			break;
-		case GUEST_SAY_ELR:
-			vcpu->elr = vcpu->value;
-			break;
-		case GUEST_SAY_FAR:
-			vcpu->far = vcpu->value;
-			break;
-		case GUEST_SAY_SPSR:
-			vcpu->spsr = vcpu->value;
-			break;
-		case GUEST_SAY_VECTOR:
-			vcpu->vector = vcpu->value;
-			return GUEST_EXCEPTION;
-		default:
-			return GUEST_SAID;
-		}
+	vcpu->error = ret;
+	if (ret)
+		return GUEST_ERROR;
+	if (run->exit_reason != KVM_EXIT_MMIO || !run->mmio.is_write || run->mmio.len != 8 ||
+	    run->mmio.phys_addr - GUEST_MMIO >= 0x1000)
+		return GUEST_EXIT;
+	vcpu->what = (run->mmio.phys_addr - GUEST_MMIO) / 8;
+	memcpy(&vcpu->value, run->mmio.data, 8);
+	switch (vcpu->what) {
+	case GUEST_SAY_DONE:
+		return GUEST_DONE;
+	case GUEST_SAY_ESR:
+		vcpu->esr = vcpu->value;
+		return GUEST_AGAIN;
+	case GUEST_SAY_ELR:
+		vcpu->elr = vcpu->value;
+		return GUEST_AGAIN;
+	case GUEST_SAY_FAR:
+		vcpu->far = vcpu->value;
+		return GUEST_AGAIN;
+	case GUEST_SAY_SPSR:
+		vcpu->spsr = vcpu->value;
+		return GUEST_AGAIN;
+	case GUEST_SAY_VECTOR:
+		vcpu->vector = vcpu->value;
+		return GUEST_EXCEPTION;
 	}
+	return GUEST_SAID;
+}
+
+enum guest_event guest_run(struct vcpu *vcpu)
+{
+	enum guest_event event;
+
+	do {
+		event = guest_news(vcpu, kvm_ioctl(vcpu->fd, KVM_RUN, 0));
+	} while (event == GUEST_AGAIN);
+	return event;
 }
 
 const char *guest_told(struct vcpu *vcpu, enum guest_event event)
@@ -302,6 +309,8 @@ const char *guest_told(struct vcpu *vcpu, enum guest_event event)
 			snprintf(text, sizeof(text), "exit %u, PC %#lx", vcpu->run->exit_reason,
 				 vcpu_reg(vcpu, REG_PC));
 		break;
+	case GUEST_AGAIN:
+		return "nothing yet";
 	case GUEST_ERROR:
 		snprintf(text, sizeof(text), "KVM_RUN: %s", strerror(-vcpu->error));
 		break;

@@ -102,6 +102,7 @@ enum guest_event {
 	GUEST_EXCEPTION,	/* esr, elr, far, spsr, vector */
 	GUEST_EXIT,		/* another exit: run->exit_reason */
 	GUEST_ERROR,		/* KVM_RUN failed: error is -errno */
+	GUEST_AGAIN,		/* nothing yet: guest_run() goes on by itself */
 };
 
 /* guest.c: all that return int return 0 or -errno. */
@@ -128,6 +129,8 @@ void vcpu_destroy(struct vcpu *vcpu);
 int vcpu_start(struct vcpu *vcpu, void *fn, uint64_t arg, unsigned int flags);
 /* Runs until the guest has something to tell. EINTR is an error, -EINTR. */
 enum guest_event guest_run(struct vcpu *vcpu);
+/* The same for a KVM_RUN that the test did itself, and what it returned. */
+enum guest_event guest_news(struct vcpu *vcpu, int ret);
 /* Runs a guest function to its end: 0, or -EPROTO if that did not come; value is in vcpu. */
 int guest_finish(struct vcpu *vcpu, void *fn, uint64_t arg, unsigned int flags);
 /* How guest_run() ended, in words. */
