@@ -12,6 +12,8 @@ pub(crate) const MDSCR_EL1: SysReg = SysReg::of::<2, 0, 0, 2, 2>();
 pub(crate) const VPIDR_EL2: SysReg = SysReg::of::<3, 4, 0, 0, 0>();
 /// Virtualization Multiprocessor ID Register.
 pub(crate) const VMPIDR_EL2: SysReg = SysReg::of::<3, 4, 0, 0, 5>();
+/// Performance Monitors User Enable Register.
+pub(crate) const PMUSERENR_EL0: SysReg = SysReg::of::<3, 3, 9, 14, 0>();
 /// Monitor Debug Configuration Register.
 pub(crate) const MDCR_EL2: SysReg = SysReg::of::<3, 4, 1, 1, 1>();
 /// Hypervisor Fine-Grained Read Trap Register.

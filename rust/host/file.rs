@@ -30,6 +30,7 @@ use kernel::{
     page::BorrowedPage,
     prelude::*,
     seq_file::SeqFile,
+    str::CString,
     sync::{
         aref::ARef,
         Arc,
@@ -191,6 +192,11 @@ pub trait AnonFile: Send + Sync + 'static {
     /// The file's name: `/proc/PID/fd` shows `anon_inode:NAME`.
     const NAME: &'static CStr;
 
+    /// What is behind the name, after a colon: the object's number, if it has one.
+    fn number(&self) -> Option<u32> {
+        None
+    }
+
     /// Whether the file can be mapped; `mmap()` of one that cannot fails with `ENODEV`.
     const MAPPABLE: bool = false;
 
@@ -303,13 +309,17 @@ impl<T: AnonFile> AnonOperations<T> {
 ///
 /// `ENOMEM`, `ENFILE` and what else opening a file may return; `object` is dropped then.
 pub fn new_anon_file<T: AnonFile>(object: Arc<T>) -> Result<ARef<File>> {
+    let name = match object.number() {
+        Some(number) => CString::try_from_fmt(fmt!("{}:{}", T::NAME, number))?,
+        None => CString::try_from_fmt(fmt!("{}", T::NAME))?,
+    };
     let object = object.into_foreign();
 
-    // SAFETY: The name and the operations are static, and the latter take the private data for
+    // SAFETY: The name is copied, the operations are static, and they take the private data for
     // what it is.
     let file = from_err_ptr(unsafe {
         bindings::anon_inode_getfile(
-            T::NAME.as_char_ptr(),
+            name.as_char_ptr(),
             &AnonOperations::<T>::OPERATIONS,
             object,
             linux::O_RDWR as c_int,

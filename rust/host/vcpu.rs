@@ -76,6 +76,9 @@ const MDCR_HPMN: u64 = 0x1f;
 /// OSLSR_EL1.OSLK: the OS lock is locked.
 const OSLSR_OSLK: u64 = 1 << 1;
 
+/// PMUSERENR_EL0.EN, SW, CR and ER.
+const PMUSERENR_ALL: u64 = 0xf;
+
 /// MDCR_EL2.TDE: debug exceptions are taken to EL2.
 const MDCR_TDE: u64 = 1 << 8;
 
@@ -119,6 +122,8 @@ pub struct ControlRegisters {
     pub hcx: bool,
     /// FEAT_RAS: VSESR_EL2.
     pub ras: bool,
+    /// FEAT_PMUv3: PMUSERENR_EL0.
+    pub pmu: bool,
 }
 
 /// Why the guest was left.
@@ -175,6 +180,7 @@ struct HostState {
     mdcr: Cell<u64>,
     hcrx: Cell<u64>,
     icc_sre: Cell<u64>,
+    pmuserenr: Cell<u64>,
 }
 
 /// A vCPU's side of the CPU.
@@ -465,6 +471,11 @@ impl VcpuCpu {
                 msr!(HDFGRTR2_EL2, 0);
                 msr!(HDFGWTR2_EL2, 0);
             }
+            if self.available.pmu {
+                // What EL0 does to the monitors is to trap to EL2, not to the guest's EL1.
+                self.host.pmuserenr.set(mrs!(PMUSERENR_EL0));
+                msr!(PMUSERENR_EL0, PMUSERENR_ALL);
+            }
             msr!(CNTVOFF_EL2, controls.cntvoff);
             // The guest has both timers and both counters to itself.
             msr!(CNTHCTL_EL2, mrs!(CNTHCTL_EL2) | CNTHCTL_EL1PCEN_EL1PCTEN);
@@ -515,6 +526,9 @@ impl VcpuCpu {
             msr!(MDCR_EL2, self.host.mdcr.get());
             if self.available.hcx {
                 msr!(HCRX_EL2, self.host.hcrx.get());
+            }
+            if self.available.pmu {
+                msr!(PMUSERENR_EL0, self.host.pmuserenr.get());
             }
             msr!(SysReg::ICC_SRE_EL2, self.host.icc_sre.get());
             msr!(ICH_HCR_EL2, 0);

@@ -165,6 +165,7 @@ impl Cpus {
             fgt2: has(Feature::Fgt2),
             hcx: has(Feature::Hcx),
             ras: has(Feature::Ras),
+            pmu: has(Feature::PmuV3),
         };
 
         Ok(try_pin_init!(Self {

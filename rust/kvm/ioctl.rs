@@ -70,6 +70,7 @@ pub(crate) const KVM_SET_VCPU_EVENTS: u32 = iow::<kvm_vcpu_events>(0xa0);
 pub(crate) const KVM_GET_ONE_REG: u32 = iow::<kvm_one_reg>(0xab);
 pub(crate) const KVM_SET_ONE_REG: u32 = iow::<kvm_one_reg>(0xac);
 pub(crate) const KVM_ARM_VCPU_INIT: u32 = iow::<kvm_vcpu_init>(0xae);
+pub(crate) const KVM_ARM_VCPU_FINALIZE: u32 = iow::<u32>(0xc2);
 pub(crate) const KVM_GET_REG_LIST: u32 = _IOWR::<u64>(KVMIO, 0xb0);
 
 /// Reads a structure from user space.

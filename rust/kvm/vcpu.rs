@@ -507,6 +507,11 @@ impl VcpuFile {
 
 impl AnonFile for VcpuFile {
     const NAME: &'static CStr = c"kvm-vcpu";
+
+    fn number(&self) -> Option<u32> {
+        Some(self.vcpu.id)
+    }
+
     const MAPPABLE: bool = true;
 
     fn page(&self, index: usize) -> Option<BorrowedPage<'_>> {
@@ -545,11 +550,18 @@ impl AnonFile for VcpuFile {
                 );
             }
             KVM_SET_GUEST_DEBUG => vcpu.set_guest_debug(state, arg)?,
-            KVM_GET_VCPU_EVENTS => vcpu.get_events(vm, state, arg)?,
-            KVM_SET_VCPU_EVENTS => vcpu.set_events(vm, state, arg)?,
-            KVM_GET_ONE_REG | KVM_SET_ONE_REG | KVM_GET_REG_LIST if state.flags.is_none() => {
+            KVM_GET_VCPU_EVENTS
+            | KVM_SET_VCPU_EVENTS
+            | KVM_GET_ONE_REG
+            | KVM_SET_ONE_REG
+            | KVM_GET_REG_LIST
+            | KVM_ARM_VCPU_FINALIZE
+                if state.flags.is_none() =>
+            {
                 return Err(ENOEXEC)
             }
+            KVM_GET_VCPU_EVENTS => vcpu.get_events(vm, state, arg)?,
+            KVM_SET_VCPU_EVENTS => vcpu.set_events(vm, state, arg)?,
             KVM_GET_ONE_REG => {
                 let reg: kvm_one_reg = read_user(arg)?;
                 vcpu.apply_power_on(vm, state);
