@@ -192,8 +192,8 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
             with_loaded(&loadable, &vm.notifiers, |loaded| {
                 cpu.set_pstate(run.step.load(run.debug, GuestPstate::from_exit(cpu.raw_pstate())));
                 run.mmio.finish(&mut &*cpu, vcpu.run.mmio_data());
+                // The exit that the VMM has just dealt with stays what it was.
                 let result = if vcpu.run.immediate_exit() {
-                    vcpu.run.set_exit(&run_page::Exit::Interrupted);
                     Err(EINTR)
                 } else {
                     with_fp_section(fp, |fp| run.outer(loaded, running, fp))
