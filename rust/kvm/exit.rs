@@ -181,6 +181,10 @@ impl AccessEnv for Accessing<'_, '_> {
         }
     }
 
+    fn clidr(&self) -> u64 {
+        self.0.cache.clidr()
+    }
+
     fn ccsidr(&self, csselr: u64) -> u64 {
         self.0.cache.guest_ccsidr(csselr)
     }

@@ -36,6 +36,9 @@ pub trait AccessEnv {
     /// Returns what a read of an ID register gives.
     fn id_register(&self, encoding: SysReg) -> IdRead;
 
+    /// Returns the levels of cache.
+    fn clidr(&self) -> u64;
+
     /// Returns the geometry of the cache that `csselr` selects.
     fn ccsidr(&self, csselr: u64) -> u64;
 
@@ -134,6 +137,7 @@ pub fn emulate(access: SystemAccess, env: &mut impl AccessEnv) -> Outcome {
             IdRead::Undefined => return Outcome::Undefined,
             IdRead::Trap => return Outcome::IdTrap,
         },
+        (Trap::Clidr, true) => env.set_gpr(rt, env.clidr()),
         (Trap::Ccsidr, true) => {
             let value = env.ccsidr(env.read(Reg::CSSELR_EL1));
             env.set_gpr(rt, value);
@@ -166,7 +170,7 @@ pub fn emulate(access: SystemAccess, env: &mut impl AccessEnv) -> Outcome {
             return Outcome::VmControl { before, after };
         }
         (Trap::RazWi | Trap::WriteIgnored, false) => {}
-        (Trap::Raz | Trap::ReadOnly | Trap::Id | Trap::Ccsidr | Trap::Counter, false)
+        (Trap::Raz | Trap::ReadOnly | Trap::Id | Trap::Clidr | Trap::Ccsidr | Trap::Counter, false)
         | (Trap::OsLock, true) => return Outcome::Undefined,
     }
     Outcome::Done

@@ -150,6 +150,9 @@ macro_rules! trap {
     (os_lock) => {
         Trap::OsLock
     };
+    (clidr) => {
+        Trap::Clidr
+    };
     (ccsidr) => {
         Trap::Ccsidr
     };

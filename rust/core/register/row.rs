@@ -75,6 +75,8 @@ pub enum Trap {
     Debug,
     /// The OS lock.
     OsLock,
+    /// The levels of cache.
+    Clidr,
     /// The geometry of the cache that CSSELR_EL1 selects.
     Ccsidr,
     /// A counter.

@@ -135,7 +135,7 @@ macro_rules! with_registers {
                 class(emulated) gate(ALWAYS) reset(0) trap(ccsidr) user(none) fgt(HFG 9);
             /// Cache Level ID Register.
             CLIDR_EL1 = (3, 1, 0, 0, 1)
-                class(emulated) gate(ALWAYS) reset(id) trap(read_only) user(clidr) fgt(HFG 10);
+                class(emulated) gate(ALWAYS) reset(0) trap(clidr) user(clidr) fgt(HFG 10);
             /// Current Cache Size ID Register 2.
             CCSIDR2_EL1 = (3, 1, 0, 0, 2)
                 class(emulated) gate(ALWAYS) reset(0) trap(id_undef) user(none) fgt(HFG 9);
