@@ -16,7 +16,7 @@ const __LOG_PREFIX: &[u8] = b"kvm_vhe\0";
 
 mod bindings;
 mod el2;
-mod relaxed;
+pub mod relaxed;
 mod sysreg;
 
 pub mod abi;

@@ -13,14 +13,14 @@ use kernel::sync::atomic::{
 };
 
 /// What the CPU reads and writes at once.
-pub(crate) trait Word: AtomicType {}
+pub trait Word: AtomicType {}
 
 impl Word for u32 {}
 impl Word for u64 {}
 
 /// Loads the value, without any order to other accesses.
 #[inline(always)]
-pub(crate) fn load<T: Word>(atomic: &Atomic<T>) -> T {
+pub fn load<T: Word>(atomic: &Atomic<T>) -> T {
     // SAFETY: The pointer is that of a live atomic variable of a size that is read at once. All that
     // write it do so at once.
     unsafe { atomic.as_ptr().read_volatile() }
@@ -28,7 +28,7 @@ pub(crate) fn load<T: Word>(atomic: &Atomic<T>) -> T {
 
 /// Stores a value, without any order to other accesses.
 #[inline(always)]
-pub(crate) fn store<T: Word>(atomic: &Atomic<T>, value: T) {
+pub fn store<T: Word>(atomic: &Atomic<T>, value: T) {
     // SAFETY: As in `load()`; whoever else reads or writes the variable does so at once.
     unsafe { atomic.as_ptr().write_volatile(value) }
 }

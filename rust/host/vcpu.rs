@@ -151,26 +151,51 @@ pub struct Exit {
 /// The vectors that lead out of the guest, by what they do against speculation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vectors {
-    address: u64,
-    bhb_loops: u64,
+    /// Which set, below `KVM_VHE_VECTORS_COUNT`.
+    set: u8,
+    /// How many branches the set with the loop takes.
+    bhb_loops: u8,
 }
 
 impl Vectors {
     /// Returns those for a CPU that is hardened as `against` says.
     pub fn new(against: ExitHardening) -> Self {
-        let (index, bhb_loops) = match against {
+        let (set, bhb_loops) = match against {
             ExitHardening::None => (bindings::KVM_VHE_VECTORS_PLAIN, 0),
-            ExitHardening::BhbLoop(count) => (bindings::KVM_VHE_VECTORS_LOOP, u64::from(count)),
+            ExitHardening::BhbLoop(count) => (bindings::KVM_VHE_VECTORS_LOOP, count.max(1)),
             ExitHardening::ClearBhb => (bindings::KVM_VHE_VECTORS_CLRBHB, 0),
             ExitHardening::FirmwareWa1 => (bindings::KVM_VHE_VECTORS_WA1, 0),
             ExitHardening::FirmwareWa3 => (bindings::KVM_VHE_VECTORS_WA3, 0),
         };
 
         Self {
-            address: (&raw const bindings::kvm_vhe_vectors) as u64
-                + u64::from(index * bindings::KVM_VHE_VECTORS_SIZE),
+            set: set as u8,
             bhb_loops,
         }
+    }
+
+    /// Returns them as a number, for an atomic variable; never 0.
+    pub const fn into_raw(self) -> u64 {
+        1 << 16 | (self.set as u64) << 8 | self.bhb_loops as u64
+    }
+
+    /// Returns those that [`Vectors::into_raw`] made `raw` of; [`None`] for other numbers.
+    pub const fn from_raw(raw: u64) -> Option<Self> {
+        let set = (raw >> 8) as u8;
+
+        if raw >> 16 != 1 || set as u32 >= bindings::KVM_VHE_VECTORS_COUNT {
+            return None;
+        }
+        Some(Self {
+            set,
+            bhb_loops: raw as u8,
+        })
+    }
+
+    /// VBAR_EL2.
+    fn address(self) -> u64 {
+        (&raw const bindings::kvm_vhe_vectors) as u64
+            + u64::from(self.set) * u64::from(bindings::KVM_VHE_VECTORS_SIZE)
     }
 }
 
@@ -492,8 +517,8 @@ impl VcpuCpu {
             msr!(ICH_HCR_EL2, controls.ich_hcr);
         }
         self.switch.cptr.set(controls.cptr);
-        self.switch.vbar.set(vectors.address);
-        self.switch.bhb_loops.set(vectors.bhb_loops);
+        self.switch.vbar.set(vectors.address());
+        self.switch.bhb_loops.set(vectors.bhb_loops.into());
         self.switch.flags.set(
             u64::from(controls.features.contains(Feature::PAUTH_ADDRESS))
                 << bindings::KVM_VHE_FLAG_PAUTH_BIT,

@@ -64,6 +64,7 @@ use kvm_host::{
         with_preemption_off,
         PinnedCpu, //
     },
+    relaxed,
     syscore::SyscoreCallbacks,
     translation::reset_guest_translation,
     vcpu::{
@@ -107,12 +108,6 @@ impl vmid::Shared for VmidShared {
     }
 }
 
-/// What is known of the hardening of all CPUs that were ever in use, and of each.
-struct Hardening {
-    worst: Option<Exposures>,
-    cpus: KVec<Option<Vectors>>,
-}
-
 /// Takes CPUs into use as they come up and out of use as they go down, or the whole system does.
 #[pin_data]
 pub(crate) struct Cpus {
@@ -123,12 +118,15 @@ pub(crate) struct Cpus {
     vmid_shared: VmidShared,
     #[pin]
     vmids: SpinLock<Allocator<KVec<u64>, KVec<CpuState>>>,
+    /// How the CPUs that were ever in use stand towards attacks by speculation, the worst of them.
     #[pin]
-    hardening: SpinLock<Hardening>,
+    exposures: SpinLock<Option<Exposures>>,
+    /// The vectors that lead out of a guest on each CPU, a [`Vectors`] as a number.
+    vectors: KVec<Atomic<u64>>,
     resources: DebugResources,
     available: ControlRegisters,
     /// Whether the system goes down, so that no guest is entered any more.
-    going_down: AtomicFlag,
+    going_down: Atomic<u32>,
 }
 
 /// Returns a vector of `len` values.
@@ -174,13 +172,11 @@ impl Cpus {
             in_use: PerCpu::new()?,
             vmid_shared,
             vmids <- new_spinlock!(vmids, "kvm_vhe::Cpus::vmids"),
-            hardening <- new_spinlock!(Hardening {
-                worst: None,
-                cpus: filled(count, || None)?,
-            }, "kvm_vhe::Cpus::hardening"),
+            exposures <- new_spinlock!(None, "kvm_vhe::Cpus::exposures"),
+            vectors: filled(count, || Atomic::new(0))?,
             resources: with_preemption_off(DebugResources::of_this_cpu),
             available,
-            going_down: AtomicFlag::new(false),
+            going_down: Atomic::new(0),
         }? Error))
     }
 
@@ -258,7 +254,7 @@ impl Cpus {
             Exposure::Mitigated => Mitigation::Mitigated,
             Exposure::Vulnerable => Mitigation::Vulnerable,
         };
-        match self.hardening.lock().worst {
+        match *self.exposures.lock() {
             Some(worst) => Mitigations {
                 spectre_v2: of(worst.v2),
                 spectre_v4: of(worst.v4),
@@ -288,17 +284,17 @@ impl Cpus {
     /// Whether the system goes down.
     #[inline(always)]
     pub(crate) fn going_down(&self) -> bool {
-        self.going_down.load(Relaxed)
+        relaxed::load(&self.going_down) != 0
     }
 
     /// The vectors that lead out of a guest on this CPU.
     pub(crate) fn vectors(&self, cpu: &PinnedCpu) -> Vectors {
-        self.hardening
-            .lock()
-            .cpus
+        let raw = self
+            .vectors
             .get(cpu.id().as_u32() as usize)
-            .copied()
-            .flatten()
+            .map_or(0, relaxed::load);
+
+        Vectors::from_raw(raw)
             .unwrap_or_else(|| Vectors::new(ExitHardening::BhbLoop(u8::MAX)))
     }
 
@@ -345,14 +341,14 @@ impl Cpus {
     /// Finds out what the CPU needs against speculation.
     fn look_at(&self, cpu: &PinnedCpu) {
         let (exit, exposures) = harden(&hardening_inputs(cpu));
-        let mut hardening = self.hardening.lock();
+        let mut worst = self.exposures.lock();
 
-        hardening.worst = Some(match hardening.worst {
+        *worst = Some(match *worst {
             Some(worst) => worst.merge(exposures),
             None => exposures,
         });
-        if let Some(vectors) = hardening.cpus.get_mut(cpu.id().as_u32() as usize) {
-            *vectors = Some(Vectors::new(exit));
+        if let Some(vectors) = self.vectors.get(cpu.id().as_u32() as usize) {
+            relaxed::store(vectors, Vectors::new(exit).into_raw());
         }
     }
 }
@@ -389,7 +385,7 @@ impl SyscoreCallbacks for Cpus {
 
     fn shutdown(&self, cpu: &PinnedCpu) {
         // A vCPU that this interrupts, loaded as it is, finds this before it enters its guest.
-        self.going_down.store(true, Relaxed);
+        relaxed::store(&self.going_down, 1);
         self.leave(cpu);
     }
 }

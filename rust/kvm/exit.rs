@@ -612,7 +612,7 @@ impl Run<'_> {
         match self
             .vm
             .memory
-            .fault(ipa, write, execute, &mut self.reserve)?
+            .fault(ipa, write, execute, self.reserve)?
         {
             Faulted::Mapped => Ok(Flow::Guest),
             Faulted::Interrupted => Err(EINTR),

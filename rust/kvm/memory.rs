@@ -435,8 +435,6 @@ impl Memory {
     ) -> Result<Faulted> {
         let page_mask = PAGE_SIZE as u64 - 1;
         let ipa = ipa & !page_mask;
-        reserve.top_up(4)?;
-
         let (hva, flags, snapshot) = {
             let mmu = self.mmu.lock();
             match Self::find(&mmu, ipa) {
@@ -448,6 +446,7 @@ impl Memory {
         if write && read_only {
             return Ok(Faulted::ReadOnly);
         }
+        reserve.top_up(4)?;
         let page = match fault_in(hva, write, Wait::Interruptible) {
             Ok(page) => page,
             Err(FaultError::Again) => return Ok(Faulted::Mapped),

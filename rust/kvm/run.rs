@@ -124,7 +124,7 @@ pub(crate) struct Run<'a> {
     pub(crate) cache: &'a CacheRegs,
     pub(crate) entry: EntryFeatures,
     pub(crate) deferred: Deferred,
-    pub(crate) reserve: Reserve,
+    pub(crate) reserve: &'a mut Reserve,
 }
 
 /// Why the inner loop was left.
@@ -159,6 +159,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
         stolen_time,
         stolen_start,
         cache,
+        reserve,
         ..
     } = state;
     let cpu: &VcpuCpu = cpu;
@@ -184,7 +185,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
         cache: cache.as_deref().ok_or(ENOEXEC)?,
         entry: entry_features(frozen.features),
         deferred: Deferred::Nothing,
-        reserve: Reserve::new(),
+        reserve,
     };
 
     let result = with_signal_mask(signal_mask, || {

@@ -4,6 +4,7 @@
 
 use crate::{
     ioctl::*,
+    memory::Reserve,
     power::{
         Power,
         PowerState, //
@@ -87,6 +88,7 @@ use kvm_host::{
         KillableMutex, //
     },
     neon::FpState,
+    relaxed,
     run_page::RunPages,
     signal_mask::SignalSet,
     uapi::{
@@ -136,6 +138,8 @@ pub(crate) struct State {
     pub(crate) cache: Option<KBox<CacheRegs>>,
     /// Where a flush of the VM's memory goes on that a signal has interrupted.
     pub(crate) flush: Option<u64>,
+    /// Pages for the tables that faults fill in.
+    pub(crate) reserve: Reserve,
     pub(crate) signal_mask: Option<SignalSet>,
     pub(crate) mmio: PendingMmio,
     /// FAR_EL2 of the access that waits for its device.
@@ -223,7 +227,7 @@ impl ExitCounts {
     #[inline]
     pub(crate) fn count(&self, reason: ExitReason) {
         let count = &self.0[reason.index()];
-        count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
+        relaxed::store(count, relaxed::load(count).wrapping_add(1));
     }
 }
 
@@ -244,6 +248,7 @@ impl Vcpu {
             flags: None,
             cache: None,
             flush: None,
+            reserve: Reserve::new(),
             signal_mask: None,
             mmio: PendingMmio::NONE,
             mmio_far: 0,
@@ -300,7 +305,7 @@ impl Vcpu {
     /// Whether there is something to look at.
     #[inline(always)]
     pub(crate) fn has_requests(&self) -> bool {
-        self.requests.load(Relaxed) != 0
+        relaxed::load(&self.requests) != 0
     }
 
     /// Takes what there is to look at.

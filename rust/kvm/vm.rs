@@ -135,6 +135,8 @@ pub(crate) struct Frozen {
     pub(crate) firmware: Firmware,
     pub(crate) filter: Filter<FilterRanges>,
     pub(crate) flags: VcpuFeatures,
+    /// What vCPUs are loaded with, less the counter's offset.
+    controls: Controls,
 }
 
 /// What the firmware has to know of a VM's vCPUs.
@@ -265,10 +267,13 @@ impl Vm {
             else {
                 return Err(ENOEXEC);
             };
+            let registers = features.registers();
+            let controls = self.new_controls(features, registers, &ids);
             self.frozen.populate(frozen.write(Frozen {
+                controls,
                 ids,
                 features,
-                registers: features.registers(),
+                registers,
                 firmware,
                 filter,
                 flags,
@@ -425,15 +430,28 @@ impl Vm {
 
     /// What a vCPU is loaded with.
     pub(crate) fn controls(&self, frozen: &Frozen) -> Controls {
+        Controls {
+            cntvoff: self.counter_offset(),
+            ..frozen.controls
+        }
+    }
+
+    /// What vCPUs of a VM with these features are loaded with.
+    fn new_controls(
+        &self,
+        features: VmFeatures,
+        registers: FeatureSet,
+        ids: &VmIdRegs,
+    ) -> Controls {
         let host = VmFeatures::of(self.cpus.id_registers());
         let traps = VmTraps::of(
-            frozen.features,
+            features,
             HostTraps {
                 features: host,
                 ctr_is_hosts: false,
             },
         );
-        let fine = FineGrainedTraps::new(frozen.registers);
+        let fine = FineGrainedTraps::new(registers);
         let mdcr = mdcr(MdcrInputs {
             // The host's; load keeps it.
             event_counters: kvm_core::bits::Bits::of::<0>(),
@@ -442,12 +460,12 @@ impl Vm {
         });
 
         Controls {
-            features: frozen.registers,
+            features: registers,
             hcr: traps.hcr.into_raw(),
             hcrx: traps.hcrx.map_or(0, |hcrx| hcrx.into_raw()),
             mdcr: mdcr.into_raw(),
             cptr: traps.cptr_with_fp().into_raw()
-                | if frozen.registers.contains(Feature::S1POE) {
+                | if registers.contains(Feature::S1POE) {
                     CPTR_E0POE
                 } else {
                     0
@@ -456,8 +474,8 @@ impl Vm {
             hfgitr: traps.hfgitr.map_or(0, |hfgitr| hfgitr.into_raw()),
             hdfg: fine.hdfg,
             hfgitr2: traps.hfgitr2.map_or(0, |hfgitr2| hfgitr2.into_raw()),
-            cntvoff: self.counter_offset(),
-            vpidr: frozen.ids.virtual_midr(),
+            cntvoff: 0,
+            vpidr: ids.virtual_midr(),
             // There is no interrupt controller: all of its registers trap.
             ich_hcr: ICH_HCR_TRAP_ALL,
         }
