@@ -2,7 +2,9 @@
 /*
  * Into a guest and out of it, as Linux is told of it.
  */
-#include <linux/kvm_host.h>
+#include <linux/context_tracking.h>
+#include <linux/instrumentation.h>
+#include <linux/irqflags.h>
 #include <linux/panic.h>
 #include <asm/daifflags.h>
 #include <asm/esr.h>
@@ -15,6 +17,9 @@
  * is why all of it is one function here, outside of instrumentation, and Rust
  * code, which knows no such section, only calls it.
  *
+ * RCU is not told of a quiescent state here, each time, but once in each series
+ * of entries: an interrupt ends the series before RCU can miss it.
+ *
  * The world switch runs with all exceptions masked.  Afterwards PSTATE.D is as
  * it was, so that the caller can have debug registers in the CPU that are not
  * the host's.
@@ -24,13 +29,22 @@ noinstr u64 kvm_vhe_run_guest(void *context)
 	unsigned long debug = read_sysreg(daif) & PSR_D_BIT;
 	u64 code;
 
-	guest_state_enter_irqoff();
+	instrumentation_begin();
+	trace_hardirqs_on_prepare();
+	lockdep_hardirqs_on_prepare();
+	instrumentation_end();
+	context_tracking_guest_enter();
+	lockdep_hardirqs_on(CALLER_ADDR0);
 	local_daif_mask();
 
 	code = kvm_vhe_enter(context);
 
 	local_daif_restore(DAIF_PROCCTX_NOIRQ | debug);
-	guest_state_exit_irqoff();
+	lockdep_hardirqs_off(CALLER_ADDR0);
+	context_tracking_guest_exit();
+	instrumentation_begin();
+	trace_hardirqs_off_finish();
+	instrumentation_end();
 
 	return code;
 }

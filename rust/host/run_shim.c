@@ -50,6 +50,7 @@ void kvm_vhe_userspace_exit(void)
 void kvm_vhe_guest_timing_enter(void)
 {
 	guest_timing_enter_irqoff();
+	rcu_virt_note_context_switch();
 }
 
 void kvm_vhe_guest_timing_exit(void)
