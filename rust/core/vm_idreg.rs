@@ -18,8 +18,8 @@
 //! The reset values are those of C KVM in Linux 7.3 with these exceptions; the first two go
 //! with a flag in [`Offer`]:
 //!
-//! - `ID_AA64PFR0_EL1.EL1` is at most 1 and `ID_AA64ISAR1_EL1.LS64`, `ID_AA64PFR2_EL1.FPMR` and all
-//!   of `ID_AA64FPFR0_EL1` are 0: 32-bit VMs, 64-byte accesses and FPMR are not virtualized.
+//! - `ID_AA64PFR0_EL1.EL1` is at most 1 and `ID_AA64ISAR1_EL1.LS64` is 0: 32-bit VMs and
+//!   64-byte accesses are not virtualized.
 //! - `ID_AA64DFR0_EL1.PMUVer`, `ID_DFR0_EL1.PerfMon`, `ID_AA64PFR0_EL1.SVE`, `ID_AA64ZFR0_EL1` and
 //!   the fields of MTE are 0 also for a VM that asks for the feature, until it is offered.
 //! - `ID_AA64PFR2_EL1.GCIE` is 0: there is no vGICv5.

@@ -76,10 +76,10 @@ impl<S: CounterSet> Counters<S> {
             .map(|(name, value)| (*name, relaxed::load(value)))
     }
 
-    /// Writes a line `prefix-name:<tab>value` for each.
-    pub fn show(&self, m: &SeqFile, prefix: &str) {
+    /// Writes a line `name:<tab>value` for each.
+    pub fn show(&self, m: &SeqFile) {
         for (name, value) in self.iter() {
-            seq_print!(m, "{}-{}:\t{}\n", prefix, name, value);
+            seq_print!(m, "{}:\t{}\n", name, value);
         }
     }
 }
@@ -113,6 +113,18 @@ macro_rules! counters {
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         $vis enum $set {
             $($(#[$counter_attr])* $counter,)+
+        }
+
+        impl $set {
+            /// All of them.
+            $vis const ALL: &'static [Self] = &[$(Self::$counter),+];
+
+            /// The name.
+            $vis const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$counter => $name,)+
+                }
+            }
         }
 
         impl $crate::counters::CounterSet for $set {

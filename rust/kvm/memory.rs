@@ -390,6 +390,11 @@ impl Memory {
         Some((slot.hva_of(ipa / page)? as usize, slot.flags()))
     }
 
+    /// How many pages the tables have.
+    pub(crate) fn table_pages(&self) -> u64 {
+        self.mmu.lock().arena.pages()
+    }
+
     /// The first guest address that is beyond what the VM can have.
     pub(crate) fn limit(&self) -> u64 {
         self.ipa.size()

@@ -224,6 +224,11 @@ pub(crate) struct Vcpu {
 pub(crate) struct ExitCounts([Atomic<u64>; ExitReason::COUNT]);
 
 impl ExitCounts {
+    /// How often there was this exit.
+    pub(crate) fn get(&self, reason: ExitReason) -> u64 {
+        relaxed::load(&self.0[reason.index()])
+    }
+
     #[inline]
     pub(crate) fn count(&self, reason: ExitReason) {
         let count = &self.0[reason.index()];
@@ -594,9 +599,9 @@ impl AnonFile for VcpuFile {
                 m,
                 "{}:\t{}\n",
                 reason.name(),
-                file.vcpu.exits.0[reason.index()].load(Relaxed)
+                file.vcpu.exits.get(*reason)
             );
         }
-        file.vcpu.stats.show(m, "");
+        file.vcpu.stats.show(m);
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     ioctl::*,
     memory::Memory,
     vcpu::{
+        Stat,
         Vcpu,
         VcpuFile, //
     },
@@ -42,6 +43,7 @@ use kernel::{
     },
 };
 use kvm_core::{
+    exit_reason::ExitReason,
     firmware::{
         Firmware,
         FwRegister,
@@ -640,6 +642,26 @@ impl AnonFile for VmFile {
     }
 
     fn show_fdinfo(file: ArcBorrow<'_, Self>, m: &SeqFile) {
-        seq_print!(m, "kvm-ipa-bits:\t{}\n", file.0.ipa.get());
+        let vm = &file.0;
+
+        seq_print!(m, "kvm-ipa-bits:\t{}\n", vm.ipa.get());
+        seq_print!(m, "table_pages:\t{}\n", vm.memory.table_pages());
+        // What the vCPUs count, added up.
+        for reason in ExitReason::ALL {
+            let mut sum: u64 = 0;
+            vm.for_each_vcpu(|vcpu| {
+                sum = sum.wrapping_add(vcpu.exits.get(*reason));
+                true
+            });
+            seq_print!(m, "{}:\t{}\n", reason.name(), sum);
+        }
+        for stat in Stat::ALL {
+            let mut sum: u64 = 0;
+            vm.for_each_vcpu(|vcpu| {
+                sum = sum.wrapping_add(vcpu.stats.get(*stat));
+                true
+            });
+            seq_print!(m, "{}:\t{}\n", stat.name(), sum);
+        }
     }
 }

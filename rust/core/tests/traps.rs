@@ -260,7 +260,7 @@ fn qemu_max() {
         0, 1, 2, 3, 4, 5, 9, 10, 13, 14, 16, 18, 19, 20, 21, 22, 31, 34, 35, 36, 37, 46, 49, 58,
     ];
     assert_eq!(traps.hcr.into_raw(), bits(&hcr));
-    assert_eq!(traps.hcrx.unwrap().into_raw(), bits(&[10, 11, 14, 15]));
+    assert_eq!(traps.hcrx.unwrap().into_raw(), bits(&[10, 11, 14, 15, 23]));
     // No COSP RCTX, guarded control stack or branch records.
     assert_eq!(traps.hfgitr.unwrap().into_raw(), bits(&[60]));
     assert_eq!(traps.hfgitr2, None);
