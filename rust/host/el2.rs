@@ -14,6 +14,8 @@ pub(crate) const VPIDR_EL2: SysReg = SysReg::of::<3, 4, 0, 0, 0>();
 pub(crate) const VMPIDR_EL2: SysReg = SysReg::of::<3, 4, 0, 0, 5>();
 /// Performance Monitors User Enable Register.
 pub(crate) const PMUSERENR_EL0: SysReg = SysReg::of::<3, 3, 9, 14, 0>();
+/// Hypervisor System Trap Register.
+pub(crate) const HSTR_EL2: SysReg = SysReg::of::<3, 4, 1, 1, 3>();
 /// Monitor Debug Configuration Register.
 pub(crate) const MDCR_EL2: SysReg = SysReg::of::<3, 4, 1, 1, 1>();
 /// Hypervisor Fine-Grained Read Trap Register.

@@ -501,6 +501,7 @@ impl VcpuCpu {
                 self.host.pmuserenr.set(mrs!(PMUSERENR_EL0));
                 msr!(PMUSERENR_EL0, PMUSERENR_ALL);
             }
+            msr!(HSTR_EL2, kvm_core::traps::HSTR_EL2);
             msr!(CNTVOFF_EL2, controls.cntvoff);
             // The guest has both timers and both counters to itself.
             msr!(CNTHCTL_EL2, mrs!(CNTHCTL_EL2) | CNTHCTL_EL1PCEN_EL1PCTEN);

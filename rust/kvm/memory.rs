@@ -36,7 +36,8 @@ use kvm_core::{
         Limits,
         Region,
         Request,
-        Slot, //
+        Slot,
+        SlotId, //
     },
     stage2::{
         Attributes,
@@ -97,9 +98,15 @@ const BUDGET: u32 = 512;
 /// How many pages a step of a flush cleans with the lock held.
 const FLUSH_BUDGET: u32 = 32;
 
+/// In [`Mmu::starts`], a slot that does not exist.
+const NO_SLOT: u64 = u64::MAX;
+
 /// What the lock of the tables protects.
 struct Mmu {
-    slots: KVec<Slot>,
+    /// The slots by guest address.
+    slots: KVVec<Slot>,
+    /// The first guest page of each slot by its number, by which it is found in `slots`.
+    starts: KVVec<u64>,
     stage2: Stage2,
     arena: TableArena,
     seq: InvalidateSeq,
@@ -237,7 +244,8 @@ impl Memory {
             caches: Caches::of_system(),
             update <- new_mutex!((), "kvm_vhe::Memory::update"),
             mmu <- new_spinlock!(Mmu {
-                slots: KVec::new(),
+                slots: KVVec::new(),
+                starts: KVVec::new(),
                 stage2,
                 arena,
                 seq: InvalidateSeq::new(),
@@ -333,49 +341,35 @@ impl Memory {
         let _update = self.update.lock();
 
         // Only this function changes the slots, under `update`: what is looked at here stays.
-        let change = {
+        let (change, room) = {
             let mmu = self.mmu.lock();
-            let old = memslot::find_id(&mmu.slots, region.id());
-            memslot::plan(&mmu.slots, &region, old).map_err(|refusal| errno(refusal.errno()))?
+            let change = memslot::plan(&mmu.slots, &region, mmu.index_of(region.id()))
+                .map_err(|refusal| errno(refusal.errno()))?;
+            (change, mmu.room_for(region.id()))
         };
-        let gone = match change {
-            Change::Nothing => return Ok(()),
-            Change::Create { .. } => None,
-            Change::Delete { at } | Change::Flags { at, .. } => Some(at),
-            Change::Move { from, .. } => Some(from),
-        };
-        let (len, gone) = {
-            let mmu = self.mmu.lock();
-            (mmu.slots.len(), gone.and_then(|at| mmu.slots.get(at)).map(Slot::gfns))
-        };
-        let mut slots = KVec::with_capacity(len + 1, GFP_KERNEL_ACCOUNT)?;
-        {
-            let mut mmu = self.mmu.lock();
-            for (at, slot) in mmu.slots.iter().enumerate() {
-                if let Change::Create { at: here, slot } = change {
-                    if at == here {
-                        slots.push(slot, GFP_ATOMIC)?;
-                    }
-                }
-                match change {
-                    Change::Delete { at: here } if at == here => {}
-                    Change::Move { from, .. } if at == from => {}
-                    Change::Flags { at: here, slot } if at == here => {
-                        slots.push(slot, GFP_ATOMIC)?
-                    }
-                    _ => slots.push(*slot, GFP_ATOMIC)?,
-                }
+        if change == Change::Nothing {
+            return Ok(());
+        }
+        // Nothing is allocated under the lock.
+        let mut slots = KVVec::with_capacity(room.slots, GFP_KERNEL_ACCOUNT)?;
+        let mut starts = KVVec::with_capacity(room.starts, GFP_KERNEL_ACCOUNT)?;
+        let gone = {
+            let mmu = &mut *self.mmu.lock();
+            if room.slots != 0 {
+                slots.extend_from_slice(&mmu.slots, GFP_ATOMIC)?;
+                core::mem::swap(&mut mmu.slots, &mut slots);
             }
-            match change {
-                Change::Create { at, slot } if at >= len => slots.push(slot, GFP_ATOMIC)?,
-                Change::Move { to, slot, .. } => slots.insert_within_capacity(to, slot).map_err(|_| ENOMEM)?,
-                _ => {}
+            if room.starts != 0 {
+                starts.extend_from_slice(&mmu.starts, GFP_ATOMIC)?;
+                starts.resize(room.starts, NO_SLOT, GFP_ATOMIC)?;
+                core::mem::swap(&mut mmu.starts, &mut starts);
             }
-            core::mem::swap(&mut mmu.slots, &mut slots);
+            let gone = mmu.change(change)?;
             // A fault that looked at the old slots must not map what it found.
             mmu.seq.begin(0..u64::MAX);
             mmu.seq.end();
-        }
+            gone
+        };
         if let Some(gfns) = gone {
             let page = PAGE_SIZE as u64;
             self.unmap(gfns.start * page..gfns.end * page);
@@ -577,6 +571,80 @@ impl MmuCallbacks for Memory {
             self.mmu.lock().seq.begin(0..u64::MAX);
         }
         self.unmap(0..self.ipa.size());
+    }
+}
+
+/// The capacities that a change of the slots needs; 0 where there is enough.
+struct Room {
+    slots: usize,
+    starts: usize,
+}
+
+impl Mmu {
+    /// The index of the slot with this number.
+    fn index_of(&self, id: SlotId) -> Option<usize> {
+        let start = *self.starts.get(usize::from(id.get()))?;
+        memslot::find(&self.slots, start, 0)
+    }
+
+    /// What a change of the slot with this number needs at most.
+    fn room_for(&self, id: SlotId) -> Room {
+        let number = usize::from(id.get());
+
+        Room {
+            slots: if self.slots.len() < self.slots.capacity() {
+                0
+            } else {
+                (self.slots.len() * 2).max(8)
+            },
+            starts: if number < self.starts.len() {
+                0
+            } else {
+                (number + 1).next_power_of_two().max(8)
+            },
+        }
+    }
+
+    fn insert(&mut self, at: usize, slot: Slot) -> Result {
+        let start = self
+            .starts
+            .get_mut(usize::from(slot.id().get()))
+            .ok_or(ENOMEM)?;
+        self.slots
+            .insert_within_capacity(at, slot)
+            .map_err(|_| ENOMEM)?;
+        *start = slot.gfns().start;
+        Ok(())
+    }
+
+    fn remove(&mut self, at: usize) -> Result<Slot> {
+        let slot = self.slots.remove(at).map_err(|_| EINVAL)?;
+        if let Some(start) = self.starts.get_mut(usize::from(slot.id().get())) {
+            *start = NO_SLOT;
+        }
+        Ok(slot)
+    }
+
+    /// Changes the slots, for which there is room; returns the pages that must be unmapped.
+    fn change(&mut self, change: Change) -> Result<Option<Range<u64>>> {
+        Ok(match change {
+            Change::Nothing => None,
+            Change::Create { at, slot } => {
+                self.insert(at, slot)?;
+                None
+            }
+            Change::Delete { at } => Some(self.remove(at)?.gfns()),
+            Change::Move { from, to, slot } => {
+                let old = self.remove(from)?;
+                self.insert(to, slot)?;
+                Some(old.gfns())
+            }
+            Change::Flags { at, slot } => {
+                let old = self.slots.get_mut(at).ok_or(EINVAL)?;
+                *old = slot;
+                Some(slot.gfns())
+            }
+        })
     }
 }
 
