@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Shows what a vCPU's file descriptor is and answers: making one, its shared page,
- * KVM_ARM_VCPU_INIT, KVM_RUN's conditions, MP_STATE, VCPU_EVENTS.
+ * KVM_ARM_VCPU_INIT, who may use it. What runs it is in vcpu_run.c.
  * Runs on the module and on C KVM, as root.
  */
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 
 #include "kselftest_harness.h"
@@ -47,15 +46,6 @@ GUEST uint64_t spin(uint64_t arg)
 {
 	for (;;)
 		asm volatile("" : "+r" (arg));
-}
-
-GUEST uint64_t read_mmio(uint64_t address);
-GUEST uint64_t read_mmio(uint64_t address)
-{
-	uint64_t value;
-
-	asm volatile("ldr %0, [%1]" : "=r" (value) : "r" (address) : "memory");
-	return value;
 }
 
 TEST_F(vcpu_fd, create_errors)
@@ -405,199 +395,6 @@ TEST_F(vcpu_fd, power_off_is_not_a_feature)
 	EXPECT_EQ(0, guest_finish(&self->vcpu, add_one, 1, 0));
 }
 
-TEST_F(vcpu_fd, run_argument_and_immediate_exit)
-{
-	ASSERT_EQ(0, vcpu_init(&self->vcpu, PSCI));
-	ASSERT_EQ(0, vcpu_start(&self->vcpu, add_one, 10, 0));
-	EXPECT_EQ(-EINVAL, IOCTL(self->vcpu.fd, KVM_RUN, 1));
-	EXPECT_EQ(-EINVAL, IOCTL(self->vcpu.fd, KVM_RUN, ~0UL));
-	self->vcpu.run->immediate_exit = 1;
-	EXPECT_EQ(-EINTR, IOCTL(self->vcpu.fd, KVM_RUN, 0));
-	EXPECT_EQ(-EINTR, IOCTL(self->vcpu.fd, KVM_RUN, 0));
-	EXPECT_EQ(guest_address(guest_entry), vcpu_reg(&self->vcpu, REG_PC));
-	self->vcpu.run->immediate_exit = 0;
-	EXPECT_EQ(GUEST_DONE, guest_run(&self->vcpu));
-	EXPECT_EQ(11, self->vcpu.value);
-}
-
-/* An MMIO read is completed by a KVM_RUN that does not enter the guest. */
-TEST_F(vcpu_fd, immediate_exit_completes_mmio)
-{
-	uint64_t answer = 0x1122334455667788, pc;
-
-	ASSERT_EQ(0, vcpu_init(&self->vcpu, PSCI));
-	ASSERT_EQ(0, vcpu_start(&self->vcpu, read_mmio, 0x2000, 0));
-	ASSERT_EQ(GUEST_EXIT, guest_run(&self->vcpu));
-	ASSERT_EQ(KVM_EXIT_MMIO, self->vcpu.run->exit_reason);
-	pc = vcpu_reg(&self->vcpu, REG_PC);
-	memcpy(self->vcpu.run->mmio.data, &answer, 8);
-	self->vcpu.run->immediate_exit = 1;
-	EXPECT_EQ(-EINTR, IOCTL(self->vcpu.fd, KVM_RUN, 0));
-	EXPECT_EQ(pc + 4, vcpu_reg(&self->vcpu, REG_PC));
-	self->vcpu.run->immediate_exit = 0;
-	EXPECT_EQ(GUEST_DONE, guest_run(&self->vcpu));
-	EXPECT_EQ(answer, self->vcpu.value);
-}
-
-static void nothing(int sig)
-{
-	(void)sig;
-}
-
-struct mask {
-	struct kvm_signal_mask head;
-	unsigned long bits;
-} __attribute__((packed));
-
-/* A signal blocked in the thread ends KVM_RUN if KVM_SET_SIGNAL_MASK lets it through. */
-TEST_F(vcpu_fd, signal_mask)
-{
-	struct sigaction action = { .sa_handler = nothing };
-	struct mask mask = { .head.len = 8 };
-	sigset_t set, now;
-
-	EXPECT_EQ(-EFAULT, IOCTL(self->vcpu.fd, KVM_SET_SIGNAL_MASK, 8));
-	for (mask.head.len = 0; mask.head.len < 20; mask.head.len++) {
-		EXPECT_EQ(mask.head.len == 8 ? 0 : -EINVAL,
-			  IOCTL(self->vcpu.fd, KVM_SET_SIGNAL_MASK, &mask));
-	}
-	ASSERT_EQ(0, vcpu_init(&self->vcpu, PSCI));
-	ASSERT_EQ(0, vcpu_start(&self->vcpu, add_one, 1, 0));
-	sigaction(SIGUSR1, &action, NULL);
-	sigemptyset(&set);
-	sigaddset(&set, SIGUSR1);
-	ASSERT_EQ(0, sigprocmask(SIG_BLOCK, &set, NULL));
-	raise(SIGUSR1);
-	/* Nothing blocked while it runs: the pending one shows at once, and stays pending. */
-	mask.head.len = 8;
-	mask.bits = 0;
-	ASSERT_EQ(0, IOCTL(self->vcpu.fd, KVM_SET_SIGNAL_MASK, &mask));
-	EXPECT_EQ(-EINTR, IOCTL(self->vcpu.fd, KVM_RUN, 0));
-	EXPECT_EQ(KVM_EXIT_INTR, self->vcpu.run->exit_reason);
-	sigpending(&now);
-	EXPECT_EQ(1, sigismember(&now, SIGUSR1));
-	sigprocmask(SIG_BLOCK, NULL, &now);
-	EXPECT_EQ(1, sigismember(&now, SIGUSR1)) TH_LOG("the thread's own mask is back");
-	/* Blocked there too, the guest runs. */
-	mask.bits = 1UL << (SIGUSR1 - 1);
-	ASSERT_EQ(0, IOCTL(self->vcpu.fd, KVM_SET_SIGNAL_MASK, &mask));
-	EXPECT_EQ(GUEST_DONE, guest_run(&self->vcpu));
-	/* No mask: the thread's own counts. */
-	ASSERT_EQ(0, IOCTL(self->vcpu.fd, KVM_SET_SIGNAL_MASK, NULL));
-	EXPECT_EQ(0, guest_finish(&self->vcpu, add_one, 1, 0));
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
-}
-
-TEST_F(vcpu_fd, signal_interrupts)
-{
-	unsigned int i;
-
-	ASSERT_EQ(0, vcpu_init(&self->vcpu, PSCI));
-	ASSERT_EQ(0, vcpu_start(&self->vcpu, spin, 0, 0));
-	ASSERT_EQ(0, kick_every(20000));
-	for (i = 0; i < 10; i++) {
-		EXPECT_EQ(-EINTR, IOCTL(self->vcpu.fd, KVM_RUN, 0));
-		EXPECT_EQ(KVM_EXIT_INTR, self->vcpu.run->exit_reason);
-	}
-}
-
-TEST_F(vcpu_fd, mp_state)
-{
-	struct kvm_mp_state state = { ~0U };
-	unsigned int i;
-
-	ASSERT_EQ(0, vcpu_init(&self->vcpu, PSCI));
-	EXPECT_EQ(0, IOCTL(self->vcpu.fd, KVM_GET_MP_STATE, &state));
-	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, state.mp_state);
-	EXPECT_EQ(-EFAULT, IOCTL(self->vcpu.fd, KVM_GET_MP_STATE, 8));
-	EXPECT_EQ(-EFAULT, IOCTL(self->vcpu.fd, KVM_SET_MP_STATE, 8));
-	for (i = 0; i < 32; i++) {
-		state.mp_state = i;
-		if (i == KVM_MP_STATE_RUNNABLE || i == KVM_MP_STATE_STOPPED ||
-		    i == KVM_MP_STATE_SUSPENDED)
-			continue;
-		EXPECT_EQ(-EINVAL, IOCTL(self->vcpu.fd, KVM_SET_MP_STATE, &state)) {
-			TH_LOG("state %u", i);
-		}
-	}
-	EXPECT_EQ(0, IOCTL(self->vcpu.fd, KVM_GET_MP_STATE, &state));
-	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, state.mp_state);
-
-	/* Stopped, it does not run, but a signal gets through. */
-	state.mp_state = KVM_MP_STATE_STOPPED;
-	EXPECT_EQ(0, IOCTL(self->vcpu.fd, KVM_SET_MP_STATE, &state));
-	EXPECT_EQ(0, IOCTL(self->vcpu.fd, KVM_GET_MP_STATE, &state));
-	EXPECT_EQ(KVM_MP_STATE_STOPPED, state.mp_state);
-	ASSERT_EQ(0, vcpu_start(&self->vcpu, add_one, 1, 0));
-	ASSERT_EQ(0, kick_every(50000));
-	EXPECT_EQ(-EINTR, IOCTL(self->vcpu.fd, KVM_RUN, 0));
-	EXPECT_EQ(guest_address(guest_entry), vcpu_reg(&self->vcpu, REG_PC));
-	kick_every(0);
-	state.mp_state = KVM_MP_STATE_RUNNABLE;
-	EXPECT_EQ(0, IOCTL(self->vcpu.fd, KVM_SET_MP_STATE, &state));
-	EXPECT_EQ(GUEST_DONE, guest_run(&self->vcpu));
-}
-
-static int set_events(int fd, int serror, int has_esr, uint64_t esr)
-{
-	struct kvm_vcpu_events events = { 0 };
-
-	events.exception.serror_pending = serror;
-	events.exception.serror_has_esr = has_esr;
-	events.exception.serror_esr = esr;
-	return IOCTL(fd, KVM_SET_VCPU_EVENTS, &events);
-}
-
-TEST_F(vcpu_fd, vcpu_events)
-{
-	struct kvm_vcpu_events events, zero = { 0 };
-	bool ras = IOCTL(self->vm.fd, KVM_CHECK_EXTENSION, KVM_CAP_ARM_INJECT_SERROR_ESR) > 0;
-
-	ASSERT_EQ(0, vcpu_init(&self->vcpu, PSCI));
-	memset(&events, 0xff, sizeof(events));
-	EXPECT_EQ(0, IOCTL(self->vcpu.fd, KVM_GET_VCPU_EVENTS, &events));
-	EXPECT_EQ(0, events.exception.serror_pending);
-	EXPECT_EQ(ras, events.exception.serror_has_esr);
-	EXPECT_EQ(0, events.exception.ext_dabt_pending);
-	EXPECT_EQ(0, events.exception.serror_esr);
-	EXPECT_EQ(0, memcmp(events.reserved, zero.reserved, sizeof(zero.reserved)));
-	EXPECT_EQ(0, memcmp(events.exception.pad, zero.exception.pad,
-			    sizeof(zero.exception.pad)));
-	EXPECT_EQ(-EFAULT, IOCTL(self->vcpu.fd, KVM_GET_VCPU_EVENTS, 8));
-	EXPECT_EQ(-EFAULT, IOCTL(self->vcpu.fd, KVM_SET_VCPU_EVENTS, 8));
-	/* What is reserved is 0, the syndrome has 25 bits. */
-	events = zero;
-	events.reserved[11] = 1;
-	EXPECT_EQ(-EINVAL, IOCTL(self->vcpu.fd, KVM_SET_VCPU_EVENTS, &events));
-	events = zero;
-	events.exception.pad[4] = 1;
-	EXPECT_EQ(-EINVAL, IOCTL(self->vcpu.fd, KVM_SET_VCPU_EVENTS, &events));
-	EXPECT_EQ(-EINVAL, set_events(self->vcpu.fd, 1, 1, ras ? 1UL << 25 : 0));
-	EXPECT_EQ(0, IOCTL(self->vcpu.fd, KVM_GET_VCPU_EVENTS, &events));
-	EXPECT_EQ(0, events.exception.serror_pending);
-
-	EXPECT_EQ(0, set_events(self->vcpu.fd, 0, 0, 0));
-	/* PSTATE.A is set after reset: an SError stays pending. */
-	EXPECT_EQ(0, set_events(self->vcpu.fd, 1, ras, ras ? 0x1234 : 0));
-	EXPECT_EQ(0, IOCTL(self->vcpu.fd, KVM_GET_VCPU_EVENTS, &events));
-	EXPECT_EQ(1, events.exception.serror_pending);
-	EXPECT_EQ(ras ? 0x1234 : 0, events.exception.serror_esr);
-	EXPECT_EQ(0, guest_finish(&self->vcpu, add_one, 1, 0));
-	EXPECT_EQ(0, IOCTL(self->vcpu.fd, KVM_GET_VCPU_EVENTS, &events));
-	EXPECT_EQ(1, events.exception.serror_pending);
-	/* Unmasked, it is taken. */
-	ASSERT_EQ(0, vcpu_start(&self->vcpu, add_one, 1, 0));
-	ASSERT_EQ(0, vcpu_set_reg(&self->vcpu, REG_PSTATE, 0x2c5));
-	EXPECT_EQ(GUEST_EXCEPTION, guest_run(&self->vcpu));
-	EXPECT_EQ(7, self->vcpu.vector);
-	EXPECT_EQ(0x2f, ESR_EC(self->vcpu.esr));
-	if (ras) {
-		EXPECT_EQ(0x1234, self->vcpu.esr & 0x1ffffff);
-	}
-	EXPECT_EQ(0, IOCTL(self->vcpu.fd, KVM_GET_VCPU_EVENTS, &events));
-	EXPECT_EQ(0, events.exception.serror_pending);
-}
-
 TEST_F(vcpu_fd, foreign_process_gets_eio)
 {
 	static const unsigned long cmds[] = {
@@ -630,27 +427,6 @@ TEST_F(vcpu_fd, outlives_the_vm_fd)
 	EXPECT_EQ(2, self->vcpu.value);
 	self->vm.kvm = kvm_open();
 	self->vm.fd = -1;
-}
-
-/* Another thread may take a vCPU over. */
-TEST_F(vcpu_fd, changes_threads)
-{
-	struct runner runner = { &self->vcpu, GUEST_SAID };
-	pthread_t thread;
-	unsigned int i;
-
-	ASSERT_EQ(0, vcpu_init(&self->vcpu, PSCI));
-	for (i = 0; i < 20; i++) {
-		ASSERT_EQ(0, vcpu_start(&self->vcpu, add_one, i, 0));
-		if (i % 2) {
-			ASSERT_EQ(0, pthread_create(&thread, NULL, run_thread, &runner));
-			pthread_join(thread, NULL);
-		} else {
-			runner.event = guest_run(&self->vcpu);
-		}
-		EXPECT_EQ(GUEST_DONE, runner.event);
-		EXPECT_EQ(i + 1, self->vcpu.value);
-	}
 }
 
 TEST_HARNESS_MAIN
