@@ -314,7 +314,7 @@ static void churn_for(struct __test_metadata *_metadata, struct churner *c, unsi
 		busy[i].seed = 0x1000 * (i + 1);
 		ASSERT_EQ(0, pthread_create(&busy_thread[i], NULL, busy_main, &busy[i]));
 	}
-	for (round = 0; round < scaled(MOVES); round++) {
+	for (round = 0; round < scaled(MOVES) / n; round++) {
 		do {
 			cpu = (cpu + 1) % CPU_SETSIZE;
 		} while (!CPU_ISSET(cpu, cpus));
@@ -328,7 +328,7 @@ static void churn_for(struct __test_metadata *_metadata, struct churner *c, unsi
 	}
 	/* However slow the machine is, each has to get somewhere. */
 	for (i = 0; i < n; i++) {
-		for (round = 0; round < 500 && turns[i] < 100 && !c[i].wrong[0]; round++) {
+		for (round = 0; round < 500 && turns[i] < 50 && !c[i].wrong[0]; round++) {
 			turns[i] = __atomic_load_n(&c[i].turns, __ATOMIC_RELAXED);
 			msleep(10);
 		}
