@@ -66,6 +66,7 @@ use kvm_host::{
     },
     relaxed,
     syscore::SyscoreCallbacks,
+    table_page::publish,
     translation::reset_guest_translation,
     vcpu::{
         ControlRegisters,
@@ -313,6 +314,10 @@ impl Cpus {
         let old = Vmid::from_raw(vmid.load(Relaxed));
         let loaded = vmids.load(&self.vmid_shared, number, old)?;
         vmid.store(loaded.vmid.into_raw(), Relaxed);
+        // Before a walk under a VMID that is new: who changes the VM's tables and has not seen it
+        // yet invalidates another, so the walk is to find what they wrote. Neither a lock nor an ISB
+        // orders walks.
+        publish();
         if loaded.invalidate {
             reset_guest_translation(self.machine.host, cpu);
         }

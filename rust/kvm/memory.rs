@@ -75,7 +75,6 @@ use kvm_host::{
         LevelHint,
         Stage2Registers, //
     },
-    machine::VheHost,
     mmu_notifier::MmuCallbacks,
     percpu::PerCpu,
     pinned::PinnedCpu,
@@ -110,7 +109,6 @@ struct Mmu {
     stage2: Stage2,
     arena: TableArena,
     seq: InvalidateSeq,
-    host: VheHost,
 }
 
 /// A VM's memory.
@@ -137,8 +135,8 @@ pub(crate) struct Memory {
 struct Tables<'a> {
     arena: &'a mut TableArena,
     reserve: Option<&'a mut Reserve>,
-    registers: Option<Stage2Registers>,
-    host: VheHost,
+    /// Whose translations TLBs may hold; [`None`] for those that no TLB does any more.
+    memory: Option<&'a Memory>,
 }
 
 impl TableMemory for Tables<'_> {
@@ -180,11 +178,18 @@ impl TableMemory for Tables<'_> {
     }
 
     fn invalidate(&mut self, ipa: u64, size: u64, _stale: Stale) {
+        // The VM may be about to be loaded with another VMID. Whoever reads the old one here has
+        // written to the tables before the new one was stored, so that no walk under that finds
+        // what was there: `Cpus::load_vmid()` has the other barrier.
+        publish();
         // A VM that never ran has nothing in any TLB.
-        if let Some(registers) = self.registers {
+        if let Some((memory, registers)) = self
+            .memory
+            .and_then(|memory| Some((memory, memory.registers()?)))
+        {
             let count = (size / PAGE_SIZE as u64) as usize;
             invalidate_ipas(
-                self.host,
+                memory.cpus.host(),
                 registers,
                 ipa,
                 PAGE_SIZE as u64,
@@ -232,8 +237,6 @@ impl Memory {
         let root = TableAddr::new(arena.add(ZeroedPages::new(order)?), config.granule).ok_or(ENOMEM)?;
         let stage2 = Stage2::new(format, root).ok_or(EINVAL)?;
 
-        let host = cpus.host();
-
         Ok(try_pin_init!(Self {
             cpus,
             ipa,
@@ -249,7 +252,6 @@ impl Memory {
                 stage2,
                 arena,
                 seq: InvalidateSeq::new(),
-                host,
             }, "kvm_vhe::Memory::mmu"),
         }? Error))
     }
@@ -293,8 +295,7 @@ impl Memory {
         let mut tables = Tables {
             arena: &mut mmu.arena,
             reserve,
-            registers: self.registers(),
-            host: self.cpus.host(),
+            memory: Some(self),
         };
         f(&mut mmu.stage2, &mut tables)
     }
@@ -548,8 +549,7 @@ impl MmuCallbacks for Memory {
             let mut tables = Tables {
                 arena: &mut mmu.arena,
                 reserve: None,
-                registers: self.registers(),
-                host: self.cpus.host(),
+                memory: Some(self),
             };
             let mut from = hit.gfns.start * page;
             while let Progress::More(next) =
@@ -661,8 +661,7 @@ impl Drop for Mmu {
         let mut tables = Tables {
             arena: &mut self.arena,
             reserve: None,
-            registers: None,
-            host: self.host,
+            memory: None,
         };
         while let Progress::More(_) = teardown.step(&mut tables, BUDGET) {}
         tables.free(root);
