@@ -35,6 +35,9 @@
 #define F_CODE		176	/* the exit code */
 #define F_SIZE		192
 
+/* PSTATE.IL in SPSR_ELx. */
+#define PSR_IL_SHIFT	20
+
 #define CTX_SP_EL0	(KVM_VHE_CTX_REGS + 8 * KVM_VHE_REG_SP_EL0)
 #define CTX_APIA	(KVM_VHE_CTX_REGS + 8 * KVM_VHE_REG_APIAKEYLO)
 
@@ -239,20 +242,31 @@ SYM_FUNC_END(kvm_vhe_translate)
 SYM_CODE_START_LOCAL(kvm_vhe_same_level_sync)
 	stp	x0, x1, [sp, #F_SCRATCH]
 	stp	x2, x3, [sp, #F_SCRATCH + 16]
-	mrs	x1, esr_el1			// ESR_EL2
-	lsr	x2, x1, #ESR_ELx_EC_SHIFT
-	cmp	x2, #ESR_ELx_EC_ILL
-	b.ne	kvm_vhe_switch_fault
+	mrs	x1, spsr_el1			// SPSR_EL2
+	tbz	x1, #PSR_IL_SHIFT, kvm_vhe_switch_fault
+SYM_INNER_LABEL(kvm_vhe_illegal_return, SYM_L_LOCAL)
 	/*
 	 * The ERET was an illegal exception return: the guest's PSTATE cannot
-	 * be had on this CPU.  PC and PSTATE are in the context still; ELR_EL2
-	 * and SPSR_EL2 say where this exception came from.
+	 * be had on this CPU.  PSTATE.IL says so, and not the class: the CPU is at
+	 * EL2 with the guest's PC, where a fetch that fails comes before
+	 * an Illegal Execution state exception, and with the guest's DAIF, so that
+	 * an interrupt may come before either.  PC and PSTATE are in the
+	 * context still; ELR_EL2 and SPSR_EL2 say where this exception came from.
 	 */
 	mov	x2, #KVM_VHE_CODE_ILLEGAL
 	str	x2, [sp, #F_CODE]
 	ldr	x0, [sp, #F_CTX]
 	b	kvm_vhe_exit_illegal
 SYM_CODE_END(kvm_vhe_same_level_sync)
+
+/* An interrupt: left pending for the host, which has it masked. */
+SYM_CODE_START_LOCAL(kvm_vhe_same_level_interrupt)
+	stp	x0, x1, [sp, #F_SCRATCH]
+	stp	x2, x3, [sp, #F_SCRATCH + 16]
+	mrs	x1, spsr_el1			// SPSR_EL2
+	tbnz	x1, #PSR_IL_SHIFT, kvm_vhe_illegal_return
+	b	kvm_vhe_switch_fault
+SYM_CODE_END(kvm_vhe_same_level_interrupt)
 
 SYM_CODE_START_LOCAL(kvm_vhe_same_level_serror)
 	stp	x0, x1, [sp, #F_SCRATCH]
@@ -263,7 +277,7 @@ SYM_CODE_START_LOCAL(kvm_vhe_same_level_serror)
 	adr	x3, kvm_vhe_serror_window_end
 	cmp	x0, x2
 	ccmp	x0, x3, #2, hs
-	b.hi	kvm_vhe_switch_fault
+	b.hi	3f
 	ldr	x0, [sp, #F_CTX]
 	str	x1, [x0, #KVM_VHE_CTX_DISR]
 	orr	x19, x19, #(1 << KVM_VHE_CODE_PENDING_SERROR_BIT)
@@ -275,6 +289,15 @@ SYM_CODE_START_LOCAL(kvm_vhe_same_level_serror)
 	ldp	x2, x3, [sp, #F_SCRATCH + 16]
 	eret
 	sb
+3:
+	/* With the guest's PSTATE.A, after an illegal exception return. */
+	mrs	x2, spsr_el1			// SPSR_EL2
+	tbz	x2, #PSR_IL_SHIFT, kvm_vhe_switch_fault
+	ldr	x0, [sp, #F_CTX]
+	str	x1, [x0, #KVM_VHE_CTX_DISR]
+	mov	x2, #KVM_VHE_CODE_ILLEGAL | 1 << KVM_VHE_CODE_PENDING_SERROR_BIT
+	str	x2, [sp, #F_CODE]
+	b	kvm_vhe_exit_illegal
 SYM_CODE_END(kvm_vhe_same_level_serror)
 
 /*
@@ -361,8 +384,8 @@ SYM_CODE_END(kvm_vhe_switch_fault)
 	.endr
 
 	from_host kvm_vhe_same_level_sync
-	from_host kvm_vhe_same_level_fault
-	from_host kvm_vhe_same_level_fault
+	from_host kvm_vhe_same_level_interrupt
+	from_host kvm_vhe_same_level_interrupt
 	from_host kvm_vhe_same_level_serror
 
 	.rept	2				// AArch64, AArch32
@@ -373,7 +396,7 @@ SYM_CODE_END(kvm_vhe_switch_fault)
 	.endr
 	.endm
 
-/* What cannot come from EL2: an interrupt, where they are masked, or anything with SP_EL0. */
+/* What cannot come from EL2: anything with SP_EL0. */
 SYM_CODE_START_LOCAL(kvm_vhe_same_level_fault)
 	stp	x0, x1, [sp, #F_SCRATCH]
 	stp	x2, x3, [sp, #F_SCRATCH + 16]
