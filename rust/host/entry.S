@@ -18,6 +18,7 @@
 #include <asm/esr.h>
 #include <asm/sysreg.h>
 
+#include <kvm_vhe_hcr.h>
 #include <kvm_vhe_switch.h>
 
 /*
@@ -76,7 +77,7 @@ SYM_FUNC_START(kvm_vhe_enter)
 	ldp	x4, x5, [x0, #KVM_VHE_CTX_PC]
 	msr	cpacr_el1, x2
 	msr	vbar_el1, x3			// VBAR_EL2
-	msr	hcr_el2, x1
+	write_hcr_el2 x1
 	/*
 	 * VBAR_EL2 and HCR_EL2 need no ISB: nothing before the ERET depends on
 	 * either but a fault in here, and ERET synchronizes.
@@ -165,7 +166,7 @@ SYM_INNER_LABEL(kvm_vhe_exit_illegal, SYM_L_LOCAL)
 	ldp	x1, x2, [sp, #F_SP_EL0]
 	msr	sp_el0, x1
 	msr	cpacr_el1, x2			// CPTR_EL2
-	msr	hcr_el2, x4
+	write_hcr_el2 x4
 	isb
 
 	/*
@@ -224,13 +225,13 @@ SYM_FUNC_START(kvm_vhe_translate)
 	msr	daifset, #0xf
 	mrs	x3, hcr_el2
 	mrs	x4, par_el1
-	msr	hcr_el2, x1
+	write_hcr_el2 x1
 	isb
 	at	s1e1r, x0
 	isb
 	mrs	x0, par_el1
 	msr	par_el1, x4
-	msr	hcr_el2, x3
+	write_hcr_el2 x3
 	isb
 	msr	daif, x2
 	ret
@@ -310,7 +311,7 @@ SYM_CODE_START_LOCAL(kvm_vhe_switch_fault)
 	ldp	x7, x8, [sp, #F_SP_EL0]
 	msr	sp_el0, x7
 	msr	cpacr_el1, x8
-	msr	hcr_el2, x5
+	write_hcr_el2 x5
 	msr	vbar_el1, x6
 	ldr	x5, [x4, #KVM_VHE_CTX_FLAGS]
 	tbz	x5, #KVM_VHE_FLAG_PAUTH_BIT, 1f

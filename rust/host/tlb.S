@@ -5,6 +5,8 @@
 #include <asm/kvm_arm.h>
 #include <asm/sysreg.h>
 
+#include <kvm_vhe_hcr.h>
+
 /*
  * void kvm_vhe_reset_guest_translation(void)
  *
@@ -74,12 +76,12 @@ alternative_else_nop_endif
 	msr	vttbr_el2, x0
 	isb
 	bic	x15, x10, #HCR_TGE
-	msr	hcr_el2, x15
+	write_hcr_el2 x15
 	isb
 	.endm
 
 	.macro	guest_regime_leave
-	msr	hcr_el2, x10
+	write_hcr_el2 x10
 	isb
 	msr	vtcr_el2, x12
 	msr	vttbr_el2, x11
