@@ -6,6 +6,7 @@
 #include <linux/instrumentation.h>
 #include <linux/irqflags.h>
 #include <linux/panic.h>
+#include <asm/barrier.h>
 #include <asm/daifflags.h>
 #include <asm/esr.h>
 
@@ -36,6 +37,12 @@ noinstr u64 kvm_vhe_run_guest(void *context)
 	context_tracking_guest_enter();
 	lockdep_hardirqs_on(CALLER_ADDR0);
 	local_daif_mask();
+	/*
+	 * Where the kernel masks interrupts by priority (pseudo-NMIs), they are let
+	 * through again by now, or none would end the guest's run. The GIC is to
+	 * know that before the guest is entered.
+	 */
+	pmr_sync();
 
 	code = kvm_vhe_enter(context);
 
