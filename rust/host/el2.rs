@@ -40,6 +40,12 @@ pub(crate) const HDFGRTR_EL2: SysReg = SysReg::of::<3, 4, 3, 1, 4>();
 pub(crate) const HDFGWTR_EL2: SysReg = SysReg::of::<3, 4, 3, 1, 5>();
 /// Hypervisor Fine-Grained Instruction Trap Register 2.
 pub(crate) const HFGITR2_EL2: SysReg = SysReg::of::<3, 4, 3, 1, 7>();
+/// MPAM Hypervisor Control Register.
+pub(crate) const MPAMHCR_EL2: SysReg = SysReg::of::<3, 4, 10, 4, 0>();
+/// MPAM2 Register; what a VHE host writes as MPAM1_EL1.
+pub(crate) const MPAM2_EL2: SysReg = SysReg::of::<3, 4, 10, 5, 0>();
+/// MPAM ID Register.
+pub(crate) const MPAMIDR_EL1: SysReg = SysReg::of::<3, 0, 10, 4, 4>();
 /// Virtual SError Exception Syndrome Register.
 pub(crate) const VSESR_EL2: SysReg = SysReg::of::<3, 4, 5, 2, 3>();
 /// Floating-point Mode Register.
@@ -65,3 +71,16 @@ pub(crate) const CNTHCTL_EL1PCEN_EL1PCTEN: u64 = 1 << 11 | 1 << 10;
 
 /// ICC_SRE_EL2.Enable: EL1 may access ICC_SRE_EL1.
 pub(crate) const ICC_SRE_ENABLE: u64 = 1 << 3;
+
+/// MPAMIDR_EL1.HAS_HCR: MPAMHCR_EL2 exists.
+pub(crate) const MPAMIDR_HAS_HCR: u64 = 1 << 17;
+
+/// MPAMHCR_EL2.TRAP_MPAMIDR_EL1.
+pub(crate) const MPAMHCR_TRAP_MPAMIDR: u64 = 1 << 31;
+
+/// MPAM2_EL2.TIDR, TRAPMPAM0EL1 and TRAPMPAM1EL1: EL1's accesses to MPAMIDR_EL1 (from MPAM v1.1 on),
+/// MPAM0_EL1 and MPAM1_EL1 trap.
+pub(crate) const MPAM2_TRAPS: u64 = 1 << 58 | 1 << 49 | 1 << 48;
+
+/// MPAM2_EL2.EnMPAMSM: EL1's accesses to MPAMSM_EL1 do *not* trap.
+pub(crate) const MPAM2_EN_MPAMSM: u64 = 1 << 50;

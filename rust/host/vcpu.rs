@@ -124,6 +124,8 @@ pub struct ControlRegisters {
     pub ras: bool,
     /// FEAT_PMUv3: PMUSERENR_EL0.
     pub pmu: bool,
+    /// FEAT_MPAM: MPAM2_EL2.
+    pub mpam: bool,
 }
 
 /// Why the guest was left.
@@ -206,6 +208,8 @@ struct HostState {
     hcrx: Cell<u64>,
     icc_sre: Cell<u64>,
     pmuserenr: Cell<u64>,
+    mpam2: Cell<u64>,
+    mpamhcr: Cell<u64>,
 }
 
 /// A vCPU's side of the CPU.
@@ -502,6 +506,18 @@ impl VcpuCpu {
                 msr!(PMUSERENR_EL0, PMUSERENR_ALL);
             }
             msr!(HSTR_EL2, kvm_core::traps::HSTR_EL2);
+            if self.available.mpam {
+                // MPAM0_EL1 is what the host's user space is partitioned by.
+                self.host.mpam2.set(mrs!(MPAM2_EL2));
+                msr!(
+                    MPAM2_EL2,
+                    self.host.mpam2.get() & !MPAM2_EN_MPAMSM | MPAM2_TRAPS
+                );
+                if mrs!(MPAMIDR_EL1) & MPAMIDR_HAS_HCR != 0 {
+                    self.host.mpamhcr.set(mrs!(MPAMHCR_EL2));
+                    msr!(MPAMHCR_EL2, self.host.mpamhcr.get() | MPAMHCR_TRAP_MPAMIDR);
+                }
+            }
             msr!(CNTVOFF_EL2, controls.cntvoff);
             // The guest has both timers and both counters to itself.
             msr!(CNTHCTL_EL2, mrs!(CNTHCTL_EL2) | CNTHCTL_EL1PCEN_EL1PCTEN);
@@ -555,6 +571,16 @@ impl VcpuCpu {
             }
             if self.available.pmu {
                 msr!(PMUSERENR_EL0, self.host.pmuserenr.get());
+            }
+            if self.available.mpam {
+                // The host may have changed its partition meanwhile.
+                let traps = MPAM2_TRAPS | MPAM2_EN_MPAMSM;
+                let host = self.host.mpam2.get();
+
+                msr!(MPAM2_EL2, mrs!(MPAM2_EL2) & !traps | host & traps);
+                if mrs!(MPAMIDR_EL1) & MPAMIDR_HAS_HCR != 0 {
+                    msr!(MPAMHCR_EL2, self.host.mpamhcr.get());
+                }
             }
             msr!(SysReg::ICC_SRE_EL2, self.host.icc_sre.get());
             msr!(ICH_HCR_EL2, 0);

@@ -165,6 +165,7 @@ impl Cpus {
             hcx: has(Feature::Hcx),
             ras: has(Feature::Ras),
             pmu: has(Feature::PmuV3),
+            mpam: VmFeatures::of(&*id_registers).contains(VmFeature::Mpam),
         };
 
         Ok(try_pin_init!(Self {
