@@ -51,6 +51,8 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
         | KVM_CAP_ARM_SYSTEM_SUSPEND
         | KVM_CAP_ARM_WRITABLE_IMP_ID_REGS
         | KVM_CAP_INTERNAL_ERROR_DATA
+        | KVM_CAP_SYSTEM_EVENT_DATA
+        | KVM_CAP_PTP_KVM
         | KVM_CAP_STEAL_TIME => 1,
         KVM_CAP_ARM_INJECT_SERROR_ESR => cpus.has_ras().into(),
         KVM_CAP_ARM_PTRAUTH_ADDRESS | KVM_CAP_ARM_PTRAUTH_GENERIC => cpus.has_pauth().into(),
@@ -77,7 +79,7 @@ pub(crate) fn check_vm_extension(cpus: &Cpus, capability: usize) -> u32 {
 ///
 /// # Errors
 ///
-/// `EINVAL` for one that cannot be enabled.
+/// `EINVAL` for one that cannot be enabled, or not any more.
 pub(crate) fn enable_cap(vm: &Vm, cap: &kvm_enable_cap) -> Result {
     if cap.flags != 0 {
         return Err(EINVAL);

@@ -391,16 +391,20 @@ impl Vm {
         }
     }
 
-    /// KVM_CAP_ARM_WRITABLE_IMP_ID_REGS.
+    /// KVM_CAP_ARM_WRITABLE_IMP_ID_REGS. api.rst, "7.42 KVM_CAP_ARM_WRITABLE_IMP_ID_REGS".
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is a vCPU.
     pub(crate) fn enable_writable_implementation(&self) -> Result {
         let mut config = self.config.lock();
         if !self.vcpus.lock().is_empty() {
-            return Err(EBUSY);
+            return Err(EINVAL);
         }
         config
             .ids
             .enable_writable_implementation()
-            .map_err(|_| EBUSY)
+            .map_err(|_| EINVAL)
     }
 
     /// The states that the VM's vCPUs can be in.

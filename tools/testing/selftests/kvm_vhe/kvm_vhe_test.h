@@ -53,6 +53,20 @@ int kmsg_next(int fd, char *buf, size_t size);
 /* Skips to the first record that contains text: its level, or -1. */
 int kmsg_find(int fd, const char *text, char *buf, size_t size);
 
+/* caps.c */
+
+/* A capability that the module has: from low to high, which are 0 for all others. */
+struct capability {
+	unsigned long cap;
+	long low, high;
+	const char *shown_by;	/* the test that shows that it works */
+};
+
+#define CAPABILITY_CPUS	 -1	/* as many as there are CPUs online */
+#define CAPABILITY_PAUTH -2	/* 1 if the kernel has pointer authentication */
+
+struct capability capability_of(unsigned long cap);
+
 /* module.c: all return 0 or -errno. */
 
 int module_insert(const char *path, const char *params);
