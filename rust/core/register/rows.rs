@@ -48,7 +48,7 @@ macro_rules! with_registers {
 
             /// OS Lock Data Transfer Register, Receive.
             OSDTRRX_EL1 = (2, 0, 0, 0, 2)
-                class(emulated) gate(ALWAYS) reset(0) trap(raz_wi) user(none) fgt(HDFG 20);
+                class(emulated) gate(ALWAYS) reset(0) trap(raz_wi) user(none) fgt(none);
             /// Breakpoint Value Registers.
             DBGBVR_EL1[16, crm] = (2, 0, 0, 0, 4)
                 class(immediate "the breakpoint registers are the host's while it runs")
@@ -74,7 +74,7 @@ macro_rules! with_registers {
                 gate(ALWAYS) reset(0) trap(debug) user(rw) fgt(HDFG 4);
             /// OS Lock Data Transfer Register, Transmit.
             OSDTRTX_EL1 = (2, 0, 0, 3, 2)
-                class(emulated) gate(ALWAYS) reset(0) trap(raz_wi) user(none) fgt(HDFG 20);
+                class(emulated) gate(ALWAYS) reset(0) trap(raz_wi) user(none) fgt(none);
             /// OS Lock Exception Catch Control Register.
             OSECCR_EL1 = (2, 0, 0, 6, 2)
                 class(emulated) gate(ALWAYS) reset(0) trap(raz_wi) user(none) fgt(HDFG 10);
@@ -89,10 +89,10 @@ macro_rules! with_registers {
                 class(emulated) gate(ALWAYS) reset(0x8) trap(read_only) user(os_lock) fgt(HDFG 9);
             /// OS Double Lock Register.
             OSDLR_EL1 = (2, 0, 1, 3, 4)
-                class(emulated) gate(ALWAYS) reset(0) trap(raz_wi) user(none) fgt(HDFG 7);
+                class(emulated) gate(ALWAYS) reset(0) trap(raz_wi) user(none) fgt(HDFG 11);
             /// Debug Power Control Register.
             DBGPRCR_EL1 = (2, 0, 1, 4, 4)
-                class(emulated) gate(ALWAYS) reset(0) trap(raz_wi) user(none) fgt(HDFG 6);
+                class(emulated) gate(ALWAYS) reset(0) trap(raz_wi) user(none) fgt(HDFG 7);
             /// Debug CLAIM Tag Set register.
             DBGCLAIMSET_EL1 = (2, 0, 7, 8, 6)
                 class(emulated) gate(ALWAYS) reset(0) trap(raz_wi) user(none) fgt(HDFG 5);
@@ -138,7 +138,7 @@ macro_rules! with_registers {
                 class(emulated) gate(ALWAYS) reset(0) trap(clidr) user(clidr) fgt(HFG 10);
             /// Current Cache Size ID Register 2.
             CCSIDR2_EL1 = (3, 1, 0, 0, 2)
-                class(emulated) gate(ALWAYS) reset(0) trap(id_undef) user(none) fgt(HFG 9);
+                class(emulated) gate(ALWAYS) reset(0) trap(id_undef) user(none) fgt(none);
             /// Multiple tag transfer ID register.
             GMID_EL1 = (3, 1, 0, 0, 4)
                 class(emulated) gate(ALWAYS) reset(0) trap(id_undef) user(none) fgt(none);
@@ -173,10 +173,10 @@ macro_rules! with_registers {
                 class(deferred el12) gate(SCTLR2) reset(0) trap(vm_control) user(rw) fgt(none);
             /// Random Allocation Tag Seed Register.
             RGSR_EL1 = (3, 0, 1, 0, 5)
-                class(deferred shared) gate(MTE) reset(unknown) trap(undef) user(none) fgt(none);
+                class(deferred shared) gate(MTE) reset(unknown) trap(undef) user(rw) fgt(none);
             /// Tag Control Register.
             GCR_EL1 = (3, 0, 1, 0, 6)
-                class(deferred shared) gate(MTE) reset(unknown) trap(undef) user(none) fgt(none);
+                class(deferred shared) gate(MTE) reset(unknown) trap(undef) user(rw) fgt(none);
             /// SVE Control Register.
             ZCR_EL1 = (3, 0, 1, 2, 0)
                 class(deferred el12) gate(SVE) reset(0) trap(undef) user(rw) fgt(none);
@@ -291,10 +291,10 @@ macro_rules! with_registers {
                 class(emulated) gate(RAS1P1) reset(0) trap(raz_wi) user(none) fgt(HFG 45);
             /// Tag Fault Status Register.
             TFSR_EL1 = (3, 0, 5, 6, 0)
-                class(deferred el12) gate(MTE) reset(unknown) trap(undef) user(none) fgt(none);
+                class(deferred el12) gate(MTE) reset(unknown) trap(undef) user(rw) fgt(none);
             /// Tag Fault Status Register, EL0.
             TFSRE0_EL1 = (3, 0, 5, 6, 1)
-                class(deferred shared) gate(MTE) reset(unknown) trap(undef) user(none) fgt(none);
+                class(deferred shared) gate(MTE) reset(unknown) trap(undef) user(rw) fgt(none);
             /// Fault Address Register.
             FAR_EL1 = (3, 0, 6, 0, 0)
                 class(deferred el12) gate(ALWAYS) reset(unknown) trap(vm_control) user(rw)
@@ -322,9 +322,18 @@ macro_rules! with_registers {
             AMAIR_EL1 = (3, 0, 10, 3, 0)
                 class(deferred el12) gate(ALWAYS) reset(amair) trap(vm_control) user(rw)
                 fgt(HFG 3);
-            /// LORegion Start, End, Number and Control: there are no regions.
-            LORSA_EL1[4, op2] = (3, 0, 10, 4, 0)
-                class(emulated) gate(LOR) reset(0) trap(raz_wi) user(none) fgt(none);
+            /// LORegion Start Address: there are no regions.
+            LORSA_EL1 = (3, 0, 10, 4, 0)
+                class(emulated) gate(LOR) reset(0) trap(raz_wi) user(none) fgt(HFG 23);
+            /// LORegion End Address.
+            LOREA_EL1 = (3, 0, 10, 4, 1)
+                class(emulated) gate(LOR) reset(0) trap(raz_wi) user(none) fgt(HFG 20);
+            /// LORegion Number.
+            LORN_EL1 = (3, 0, 10, 4, 2)
+                class(emulated) gate(LOR) reset(0) trap(raz_wi) user(none) fgt(HFG 22);
+            /// LORegion Control.
+            LORC_EL1 = (3, 0, 10, 4, 3)
+                class(emulated) gate(LOR) reset(0) trap(raz_wi) user(none) fgt(HFG 19);
             /// LORegionID.
             LORID_EL1 = (3, 0, 10, 4, 7)
                 class(emulated) gate(LOR) reset(0) trap(raz) user(none) fgt(HFG 21);

@@ -32,6 +32,7 @@ impl VmFeatures {
             )
             .with(Feature::RAS, self.contains(VmFeature::Ras))
             .with(Feature::RAS1P1, self.contains(VmFeature::RasV1p1))
+            .with(Feature::SCXTNUM, self.contains(VmFeature::Scxtnum))
             .with(Feature::LOR, self.contains(VmFeature::Lor))
             .with(Feature::LS64_ACCDATA, self.contains(VmFeature::Ls64AccData))
             .with(Feature::FPMR, self.contains(VmFeature::Fpmr))
