@@ -94,7 +94,7 @@ impl ExitReason {
     /// Returns the reason of a synchronous exception with ESR_EL2 `esr`.
     ///
     /// A data abort counts as one on memory; that it was an access of a device turns out later, and
-    /// is [`ExitReason::Mmio`] then.
+    /// counts as [`ExitReason::Mmio`] as well.
     #[inline]
     pub const fn of(esr: Esr) -> Self {
         match esr.decode() {

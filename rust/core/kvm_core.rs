@@ -8,17 +8,13 @@
 //!
 //! From the bottom up: [`bits`] and [`mod@bit_struct`] are the vocabulary every register is
 //! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers, and
-//! [`register`] is the table of a vCPU's; [`ipa`], [`cpu`], [`vm_idreg`] and [`traps`] hold the
-//! decisions that are made from them; [`one_reg`] names registers to user space. [`context`] is a
-//! vCPU's registers as emulation sees them: [`inject`], [`mmio`], [`events`] and [`guest_debug`] work
-//! on it, [`setway`] and [`exit_reason`] beside it. [`smccc`], [`psci`] and [`firmware`] are what a
-//! guest finds behind HVC and SMC, [`invalidate`] keeps faults and the host's notifications in
-//! order. A module uses those before it in the list below, never one after it.
-//! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers; [`ipa`]
-//! and [`cpu`] hold the decisions that are made from them. [`context`] is a vCPU's registers to
-//! whoever emulates an instruction; on it stand [`stage1`], [`inject`], [`mmio`], [`events`] and
-//! [`guest_debug`], and beside it [`setway`] and [`exit_reason`]. A module uses those before it in
-//! this list, never one after it.
+//! [`register`] is the table of a vCPU's; [`one_reg`] names them to user space. [`ipa`], [`cpu`],
+//! [`vm_idreg`] and [`traps`] hold the decisions that are made from ID registers. [`context`] is a
+//! vCPU's registers to whoever emulates an instruction; on it stand [`inject`], [`mmio`],
+//! [`stage1`], [`events`] and [`guest_debug`], and beside it [`setway`] and [`exit_reason`].
+//! [`smccc`], [`psci`] and [`firmware`] are what a guest finds behind HVC and SMC. [`stage2`],
+//! [`memslot`], [`vmid`] and [`invalidate`] are a VM's memory. A module uses those before it in
+//! the list below, never one after it.
 
 // Kbuild says so itself on the command line.
 #![cfg_attr(not(MODULE), no_std)]
