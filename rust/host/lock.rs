@@ -40,7 +40,11 @@ unsafe impl<T: Send> Sync for KillableMutex<T> {}
 
 impl<T> KillableMutex<T> {
     /// Returns an initialiser; `key` is lockdep's.
-    pub fn new(data: T, name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
+    pub fn new(
+        data: T,
+        name: &'static CStr,
+        key: Pin<&'static LockClassKey>,
+    ) -> impl PinInit<Self> {
         pin_init!(Self {
             data: UnsafeCell::new(data),
             raw <- Opaque::ffi_init(|raw| {

@@ -36,11 +36,11 @@ use core::{
 use kernel::prelude::*;
 use kvm_core::{
     bits::Bits,
-    cpu::hardening::ExitHardening,
     context::{
         Context,
         Gpr, //
     },
+    cpu::hardening::ExitHardening,
     guest_debug::{
         guest_only,
         GuestDebug,
@@ -248,7 +248,9 @@ impl VcpuCpu {
         unsafe {
             pin_init::init_from_closure(move |slot: *mut Self| {
                 slot.write_bytes(0, 1);
-                (&raw mut (*slot).switch.regs).cast::<u8>().write_bytes(0, size_of::<Registers>());
+                (&raw mut (*slot).switch.regs)
+                    .cast::<u8>()
+                    .write_bytes(0, size_of::<Registers>());
                 (&raw mut (*slot).controls).write(Cell::new(Controls::default()));
                 (&raw mut (*slot).available).write(available);
                 (&raw mut (*slot).resources).write(resources);
@@ -521,10 +523,7 @@ impl VcpuCpu {
             msr!(CNTVOFF_EL2, controls.cntvoff);
             // The guest has both timers and both counters to itself.
             msr!(CNTHCTL_EL2, mrs!(CNTHCTL_EL2) | CNTHCTL_EL1PCEN_EL1PCTEN);
-            msr!(
-                VPIDR_EL2,
-                controls.vpidr.unwrap_or(mrs!(SysReg::MIDR_EL1))
-            );
+            msr!(VPIDR_EL2, controls.vpidr.unwrap_or(mrs!(SysReg::MIDR_EL1)));
             msr!(VMPIDR_EL2, self.switch.regs.file().get(Reg::MPIDR_EL1));
             self.host.icc_sre.set(mrs!(SysReg::ICC_SRE_EL2));
             msr!(
@@ -633,8 +632,7 @@ impl VcpuCpu {
 
         // SAFETY: The context is in the layout that the assembly expects, the vCPU is loaded, and
         // interrupts are off.
-        let code =
-            unsafe { run_guest(irqs, (&raw const self.switch).cast_mut().cast()) };
+        let code = unsafe { run_guest(irqs, (&raw const self.switch).cast_mut().cast()) };
 
         if debug {
             self.put_debug(host_mdscr, cpu);

@@ -38,6 +38,7 @@ use kvm_core::{
         HostFacts,
         HostIdRegs,
         Offer,
+        VcpuFeatures,
         VmFeature,
         VmFeatures, //
     },
@@ -143,10 +144,7 @@ impl Cpus {
     pub(crate) fn new(machine: Machine) -> Result<impl PinInit<Self, Error>> {
         let count = kernel::cpu::nr_cpu_ids() as usize;
         let vmid_words = (1usize << machine.capabilities.vmid_bits) / 64;
-        let id_registers = KBox::new(
-            machine.id_registers(HostFacts::default()),
-            GFP_KERNEL,
-        )?;
+        let id_registers = KBox::new(machine.id_registers(HostFacts::default()), GFP_KERNEL)?;
         let vmid_shared = VmidShared {
             generation: Atomic::new(0),
             active: filled(count, || Atomic::new(0))?,
@@ -238,10 +236,9 @@ impl Cpus {
 
     /// Whether a VM can have pointer authentication.
     pub(crate) fn has_pauth(&self) -> bool {
-        let host = VmFeatures::of(&*self.id_registers);
-        Offer::CURRENT.pauth
-            && host.contains(VmFeature::PAuthAddress)
-            && host.contains(VmFeature::PAuthGeneric)
+        let supported = VcpuFeatures::supported(&Offer::CURRENT, &self.id_registers);
+
+        supported & VcpuFeatures::PTRAUTH_ADDRESS != 0
     }
 
     /// The breakpoints and watchpoints of the CPUs.
@@ -296,8 +293,7 @@ impl Cpus {
             .get(cpu.id().as_u32() as usize)
             .map_or(0, relaxed::load);
 
-        Vectors::from_raw(raw)
-            .unwrap_or_else(|| Vectors::new(ExitHardening::BhbLoop(u8::MAX)))
+        Vectors::from_raw(raw).unwrap_or_else(|| Vectors::new(ExitHardening::BhbLoop(u8::MAX)))
     }
 
     /// Loads a VM's VMID on the current CPU. [`None`] if the CPU is not in use.

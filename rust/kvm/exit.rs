@@ -90,11 +90,8 @@ use kvm_core::{
     },
 };
 use kvm_host::{
-    abi::*,
     kick::Running,
-    run_page,
-    time,
-    trace,
+    run_page, time, trace,
     uapi::kvm_debug_exit_arch,
     vcpu::{
         Exit,
@@ -244,6 +241,7 @@ impl Run<'_> {
                 self.cpu.set_pc(self.cpu.pc().wrapping_sub(4));
             }
         }
+        self.trace_exit(trace::ExitReason::SError, 0);
         self.vcpu.exits.count(ExitReason::SError);
         self.defer(Deferred::SError(syndrome))
     }
@@ -579,9 +577,7 @@ impl Run<'_> {
         let far = self.cpu.far();
         let translation = matches!(
             status,
-            FaultStatus::Translation(_)
-                | FaultStatus::AccessFlag(_)
-                | FaultStatus::Permission(_)
+            FaultStatus::Translation(_) | FaultStatus::AccessFlag(_) | FaultStatus::Permission(_)
         );
         if !translation {
             // The guest's own access has hit something that does not answer, or is broken.
@@ -609,11 +605,7 @@ impl Run<'_> {
         };
         let execute = !data && !s1ptw;
 
-        match self
-            .vm
-            .memory
-            .fault(ipa, write, execute, self.reserve)?
-        {
+        match self.vm.memory.fault(ipa, write, execute, self.reserve)? {
             Faulted::Mapped => Ok(Flow::Guest),
             Faulted::Interrupted => Err(EINTR),
             Faulted::NoMemory | Faulted::ReadOnly if !data && !s1ptw => {

@@ -7,8 +7,7 @@
 use crate::cpus::Cpus;
 use core::ops::Range;
 use kernel::{
-    new_mutex,
-    new_spinlock,
+    new_mutex, new_spinlock,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
@@ -170,7 +169,10 @@ impl TableMemory for Tables<'_> {
 
     fn allocate(&mut self) -> Option<TableAddr> {
         let pages = self.reserve.as_mut()?.take()?;
-        TableAddr::new(self.arena.add(pages), kvm_core::granule::Granule::from_page_size(PAGE_SIZE)?)
+        TableAddr::new(
+            self.arena.add(pages),
+            kvm_core::granule::Granule::from_page_size(PAGE_SIZE)?,
+        )
     }
 
     fn free(&mut self, table: TableAddr) {
@@ -234,7 +236,8 @@ impl Memory {
             .next_power_of_two()
             .trailing_zeros();
         let arena = TableArena::new()?;
-        let root = TableAddr::new(arena.add(ZeroedPages::new(order)?), config.granule).ok_or(ENOMEM)?;
+        let root =
+            TableAddr::new(arena.add(ZeroedPages::new(order)?), config.granule).ok_or(ENOMEM)?;
         let stage2 = Stage2::new(format, root).ok_or(EINVAL)?;
 
         Ok(try_pin_init!(Self {
@@ -515,7 +518,9 @@ impl Memory {
                 let mut done = 0;
                 while done < mapping.size {
                     let some = (mapping.size - done).min(Caches::MAX_BYTES as u64);
-                    let _ = self.caches.clean_invalidate(mapping.pa + done, some as usize);
+                    let _ = self
+                        .caches
+                        .clean_invalidate(mapping.pa + done, some as usize);
                     done += some;
                 }
                 trace::flush_range(mapping.ipa, mapping.size);

@@ -66,12 +66,7 @@ const OSLSR_OSLK: u64 = 1 << 1;
 pub(crate) fn get(vm: &Vm, vcpu: &Vcpu, state: &mut State, id: u64, address: usize) -> Result {
     let (value, size): (u128, Size) = match OneReg::from_id(id).map_err(errno_of_id)? {
         OneReg::Core(CoreReg::Vreg(n)) => (
-            state
-                .fp
-                .v()
-                .get(usize::from(n))
-                .copied()
-                .ok_or(ENOENT)?,
+            state.fp.v().get(usize::from(n)).copied().ok_or(ENOENT)?,
             Size::U128,
         ),
         OneReg::Core(CoreReg::Fpsr) => ((*state.fp.fpsr()).into(), Size::U32),
@@ -134,7 +129,8 @@ fn set_core(vm: &Vm, state: &mut State, reg: CoreReg, value: u64) -> Result {
         CoreReg::Gpr(n) => state.cpu.set_gpr(Bits::truncated(n.into()), value),
         CoreReg::Pc => state.cpu.set_pc(value),
         CoreReg::Pstate => state.cpu.set_pstate(
-            GuestPstate::new(value, vm.guest_state(), pstate_features(vm.features())).map_err(|_| EINVAL)?,
+            GuestPstate::new(value, vm.guest_state(), pstate_features(vm.features()))
+                .map_err(|_| EINVAL)?,
         ),
         CoreReg::Sysreg(reg) => state.cpu.write_any(reg, value),
         CoreReg::Vreg(_) | CoreReg::Fpsr | CoreReg::Fpcr => {}
@@ -184,7 +180,10 @@ fn set_sysreg(vm: &Vm, vcpu: &Vcpu, state: &mut State, reg: Reg, value: u64) -> 
             .map_err(errno_of_set),
         User::Clidr => {
             let host = vm.host_id_registers();
-            state.cache_mut()?.set_clidr(host, value).map_err(errno_of_set)
+            state
+                .cache_mut()?
+                .set_clidr(host, value)
+                .map_err(errno_of_set)
         }
         User::Counter => {
             vm.set_counter(reg, value);

@@ -69,7 +69,7 @@ use kvm_host::{
         userspace_exit,
         work_pending, //
     },
-    time,
+    time, trace,
     vcpu::{
         VcpuCpu,
         Vectors, //
@@ -191,7 +191,10 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
     let result = with_signal_mask(signal_mask, || {
         vcpu.kick.run(|running| {
             with_loaded(&loadable, &vm.notifiers, |loaded| {
-                cpu.set_pstate(run.step.load(run.debug, GuestPstate::from_exit(cpu.raw_pstate())));
+                cpu.set_pstate(
+                    run.step
+                        .load(run.debug, GuestPstate::from_exit(cpu.raw_pstate())),
+                );
                 run.mmio.finish(&mut &*cpu, vcpu.run.mmio_data());
                 // The exit that the VMM has just dealt with stays what it was.
                 let result = if vcpu.run.immediate_exit() {
@@ -251,11 +254,7 @@ impl Run<'_> {
     }
 
     /// Does what is to be done before the guest is entered.
-    fn prepare(
-        &mut self,
-        loaded: &Loaded<'_, Loadable<'_>>,
-        running: &Running<'_>,
-    ) -> Result {
+    fn prepare(&mut self, loaded: &Loaded<'_, Loadable<'_>>, running: &Running<'_>) -> Result {
         handle_work()?;
         if self.vm.cpus.going_down() {
             return Err(EBUSY);
@@ -307,6 +306,7 @@ impl Run<'_> {
             if self.vcpu.has_requests() || work_pending(irqs) || self.vm.cpus.going_down() {
                 return Leave::Work;
             }
+            trace::vcpu_entry(self.vcpu.id, self.cpu.pc());
             let Some(exit) = loaded.enter(irqs) else {
                 self.vcpu.request(request::RELOAD);
                 return Leave::Work;
@@ -340,6 +340,9 @@ impl Run<'_> {
         let stolen = time::run_delay().wrapping_sub(*self.stolen_start);
         // DEN0057: revision and attributes, then the time. It is the VMM's fault if there is no
         // memory.
-        let _ = self.vm.memory.write(ipa.stolen_time(), &stolen.to_le_bytes());
+        let _ = self
+            .vm
+            .memory
+            .write(ipa.stolen_time(), &stolen.to_le_bytes());
     }
 }

@@ -9,8 +9,7 @@ use crate::{
         Power,
         PowerState, //
     },
-    registers,
-    run,
+    registers, run,
     vm::{
         Vm,
         TARGET_GENERIC_V8, //
@@ -555,9 +554,8 @@ impl AnonFile for VcpuFile {
             )?,
             KVM_SET_MP_STATE => {
                 let mp: kvm_mp_state = read_user(arg)?;
-                vcpu.power.set(
-                    PowerState::from_mp_state(mp.mp_state).ok_or(EINVAL)?,
-                );
+                vcpu.power
+                    .set(PowerState::from_mp_state(mp.mp_state).ok_or(EINVAL)?);
             }
             KVM_SET_GUEST_DEBUG => vcpu.set_guest_debug(state, arg)?,
             KVM_GET_VCPU_EVENTS
@@ -595,12 +593,7 @@ impl AnonFile for VcpuFile {
         use kernel::seq_print;
 
         for reason in ExitReason::ALL {
-            seq_print!(
-                m,
-                "{}:\t{}\n",
-                reason.name(),
-                file.vcpu.exits.get(*reason)
-            );
+            seq_print!(m, "{}:\t{}\n", reason.name(), file.vcpu.exits.get(*reason));
         }
         file.vcpu.stats.show(m);
     }

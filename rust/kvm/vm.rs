@@ -23,8 +23,7 @@ use kernel::{
         FileDescriptorReservation, //
     },
     mm::Mm,
-    new_mutex,
-    new_spinlock,
+    new_mutex, new_spinlock,
     prelude::*,
     seq_file::SeqFile,
     seq_print,
@@ -47,7 +46,6 @@ use kvm_core::{
     firmware::{
         Firmware,
         FwRegister,
-        Mitigations,
         WriteError, //
     },
     ipa::{
@@ -306,9 +304,10 @@ impl Vm {
             Some(_) => {}
             None => {
                 config.flags = Some(flags);
-                config
-                    .ids
-                    .init(self.cpus.id_registers(), &flags.config(Offer::CURRENT, false));
+                config.ids.init(
+                    self.cpus.id_registers(),
+                    &flags.config(Offer::CURRENT, false),
+                );
             }
         }
         Ok(())
@@ -555,8 +554,7 @@ impl Vm {
 
     fn set_smccc_filter(&self, address: u64) -> Result {
         let bytes: [u8; 24] = read_user(address as usize)?;
-        let range =
-            FilterRange::new(&KvmSmcccFilter::from_ne_bytes(&bytes)).map_err(|_| EINVAL)?;
+        let range = FilterRange::new(&KvmSmcccFilter::from_ne_bytes(&bytes)).map_err(|_| EINVAL)?;
         let mut config = self.config.lock();
         let filter = config.filter.as_mut().ok_or(EBUSY)?;
 

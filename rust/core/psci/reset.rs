@@ -72,15 +72,12 @@ impl PowerOnState {
         let pstate = Pstate32::from_raw(GuestPstate::RESET_AARCH32.into_raw())
             .with_t(thumb)
             .with_e(self.big_endian);
-        let pstate = match GuestPstate::new(
-            pstate.into_raw(),
-            GuestState::Aarch32,
-            PstateFeatures::NONE,
-        ) {
-            Ok(pstate) => pstate,
-            // Not reached: the mode is that of RESET_AARCH32.
-            Err(_) => GuestPstate::RESET_AARCH32,
-        };
+        let pstate =
+            match GuestPstate::new(pstate.into_raw(), GuestState::Aarch32, PstateFeatures::NONE) {
+                Ok(pstate) => pstate,
+                // Not reached: the mode is that of RESET_AARCH32.
+                Err(_) => GuestPstate::RESET_AARCH32,
+            };
         EntryState {
             pc: self.entry & !1,
             x0: self.context,

@@ -170,7 +170,10 @@ pub fn emulate(access: SystemAccess, env: &mut impl AccessEnv) -> Outcome {
             return Outcome::VmControl { before, after };
         }
         (Trap::RazWi | Trap::WriteIgnored, false) => {}
-        (Trap::Raz | Trap::ReadOnly | Trap::Id | Trap::Clidr | Trap::Ccsidr | Trap::Counter, false)
+        (
+            Trap::Raz | Trap::ReadOnly | Trap::Id | Trap::Clidr | Trap::Ccsidr | Trap::Counter,
+            false,
+        )
         | (Trap::OsLock, true) => return Outcome::Undefined,
     }
     Outcome::Done

@@ -12,12 +12,12 @@ use common::vcpu::{
 };
 use kvm_core::{
     bits::Bits,
+    register::Reg, //
     stage1::{
         descriptor_level,
         SctlrWalk,
         TcrEl1, //
     },
-    register::Reg, //
 };
 use proptest::prelude::*;
 
