@@ -546,23 +546,25 @@ impl MmuCallbacks for Memory {
     fn invalidate_range_start(&self, range: Range<usize>, _may_block: bool) {
         let hvas = range.start as u64..range.end as u64;
         let page = PAGE_SIZE as u64;
-        let mut mmu = self.mmu.lock();
+        // From the record on no fault maps anything in the range, so the lock may be released
+        // between steps: a range may be all of a large VM's memory.
+        self.mmu.lock().seq.begin(hvas.clone());
 
-        mmu.seq.begin(hvas.clone());
-        let mmu = &mut *mmu;
-        for hit in memslot::in_hva_range(&mmu.slots, hvas) {
-            let mut tables = Tables {
-                arena: &mut mmu.arena,
-                reserve: None,
-                memory: Some(self),
+        let mut from = 0;
+        loop {
+            let mut mmu = self.mmu.lock();
+            // The slots may change meanwhile, and whoever changes one unmaps it.
+            let hit = memslot::in_hva_range(&mmu.slots, hvas.clone())
+                .map(|hit| hit.gfns.start * page..hit.gfns.end * page)
+                .find(|gpas| gpas.end > from);
+            let Some(gpas) = hit else { break };
+
+            from = match self.with_tables(&mut mmu, None, |stage2, tables| {
+                stage2.unmap(tables, from.max(gpas.start)..gpas.end, BUDGET)
+            }) {
+                Progress::Done => gpas.end,
+                Progress::More(next) => next,
             };
-            let mut from = hit.gfns.start * page;
-            while let Progress::More(next) =
-                mmu.stage2
-                    .unmap(&mut tables, from..hit.gfns.end * page, BUDGET)
-            {
-                from = next;
-            }
         }
     }
 
