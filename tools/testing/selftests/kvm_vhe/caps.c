@@ -24,11 +24,11 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES, 1 << KVM_ARM_FEATURE_ID_RANGE,
 	  1 << KVM_ARM_FEATURE_ID_RANGE, "capabilities.writable_masks" },
 	{ KVM_CAP_ARM_WRITABLE_IMP_ID_REGS, ONE, "capabilities.implementation_registers" },
-	{ KVM_CAP_MP_STATE, ONE, "vcpu_fd.mp_state" },
-	{ KVM_CAP_IMMEDIATE_EXIT, ONE, "vcpu_fd.immediate_exit_completes_mmio" },
-	{ KVM_CAP_VCPU_EVENTS, ONE, "vcpu_fd.vcpu_events" },
+	{ KVM_CAP_MP_STATE, ONE, "vcpu_run.mp_state" },
+	{ KVM_CAP_IMMEDIATE_EXIT, ONE, "vcpu_run.immediate_exit_completes_mmio" },
+	{ KVM_CAP_VCPU_EVENTS, ONE, "vcpu_run.vcpu_events" },
 	/* Whether there is RAS is not to be seen from user space. */
-	{ KVM_CAP_ARM_INJECT_SERROR_ESR, 0, 1, "vcpu_fd.vcpu_events" },
+	{ KVM_CAP_ARM_INJECT_SERROR_ESR, 0, 1, "vcpu_run.vcpu_events" },
 	{ KVM_CAP_ARM_INJECT_EXT_DABT, ONE, "exits.abort_instead_of_mmio" },
 	{ KVM_CAP_ARM_NISV_TO_USER, ONE, "exits.no_syndrome" },
 	/* That there are data is all it says; KVM_EXIT_INTERNAL_ERROR is no arm64 exit. */
