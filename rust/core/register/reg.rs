@@ -53,6 +53,15 @@ impl<const N: u16> RegRange<N> {
     }
 }
 
+/// Returns the reason of an immediate register, which does not compile if it is empty.
+const fn given(reason: &'static str) -> &'static str {
+    assert!(
+        !reason.is_empty(),
+        "an immediate register needs the reason why it cannot be deferred"
+    );
+    reason
+}
+
 macro_rules! encoding {
     (($op0:literal, $op1:literal, $crn:literal, $crm:literal, $op2:literal)) => {
         SysReg::of::<$op0, $op1, $crn, $crm, $op2>()
@@ -85,7 +94,7 @@ macro_rules! class {
         Class::Deferred { cpu: $cpu, when: Feature::$when, shared: $shared }
     };
     ($enc:tt $gate:ident; immediate $reason:literal) => {
-        Class::Immediate { reason: $reason }
+        Class::Immediate { reason: given($reason) }
     };
     ($enc:tt $gate:ident; immediate) => {
         compile_error!("an immediate register needs the reason why it cannot be deferred")
