@@ -28,7 +28,7 @@ LAB := tools/lab/lab --kernel /kernel/image --initramfs /cache/$(INITRAMFS)
 
 module:
 	@echo '  MODULE   build/module/kvm_vhe.ko'
-	@$(KMAKE) MO=/src/build/module modules
+	@$(KMAKE) MO=/src/build/module KVM_VHE_PROBES=y modules
 	@tools/module-check build/module/kvm_vhe.ko
 
 selftests:
@@ -68,7 +68,7 @@ fmt:
 # The kernel's lints with warnings as errors; a build of its own, since what
 # clippy leaves behind is no module.
 clippy:
-	@$(KMAKE) MO=/src/build/clippy CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
+	@$(KMAKE) MO=/src/build/clippy CLIPPY=1 KVM_VHE_PROBES=y KRUSTFLAGS=-Dwarnings modules
 	@$(CARGO) clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 
 # The ignored test compares the ID registers with the kernel's own list.
@@ -76,7 +76,7 @@ core:
 	@SYSREG_FILE=/kernel/src/arch/arm64/tools/sysreg; export SYSREG_FILE; \
 		$(CARGO) test $(CARGO_FLAGS) --no-fail-fast -- --include-ignored
 
-test:
+test: module
 	@tools/check --no-lab
 
 check: module selftests upstream info

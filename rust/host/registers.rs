@@ -90,8 +90,9 @@ macro_rules! accessors {
                 $(if_single!($name $($count)? => {
                     if let Some((_, when, _)) = const { place(Reg::$name) } {
                         if reg == Reg::$name && self.loaded.get().contains(when) {
-                            // SAFETY: By the type's invariants the CPU has the register.
-                            return unsafe { mrs!(encoding(Reg::$name)) };
+                            // SAFETY: By the type's invariants the CPU has the register. It is
+                            // the guest's, so no access of the host to memory depends on it.
+                            return unsafe { mrs!(encoding(Reg::$name), nomem) };
                         }
                     }
                 });)*
@@ -105,8 +106,9 @@ macro_rules! accessors {
                     if let Some((_, when, _)) = const { place(Reg::$name) } {
                         if reg == Reg::$name && self.loaded.get().contains(when) {
                             // SAFETY: By the type's invariants the CPU has the register, and its
-                            // value is the guest's, which the host does without.
-                            unsafe { msr!(encoding(Reg::$name), value) };
+                            // value is the guest's, which the host does without. No access of the
+                            // host to memory depends on it.
+                            unsafe { msr!(encoding(Reg::$name), value, nomem) };
                             return;
                         }
                     }

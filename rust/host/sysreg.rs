@@ -4,13 +4,15 @@
 
 /// Reads the system register that a constant [`SysReg`](kvm_core::sysreg::SysReg) encodes.
 ///
+/// With `nomem` the compiler may move accesses to memory across it, and knows what they gave before.
+///
 /// # Safety
 ///
 /// To be used in an `unsafe` block: the register exists on this CPU, can be read at the current
 /// Exception level, and reading it has no side effect that the compiler would have to know of. The
 /// value is that of whichever CPU runs the instruction.
 macro_rules! mrs {
-    ($reg:expr) => {{
+    ($reg:expr $(, $option:ident)?) => {{
         const REG: ::kvm_core::sysreg::SysReg = $reg;
         let value: u64;
 
@@ -22,7 +24,7 @@ macro_rules! mrs {
             crn = const REG.crn(),
             crm = const REG.crm(),
             op2 = const REG.op2(),
-            options(nostack, preserves_flags),
+            options(nostack, preserves_flags $(, $option)?),
         );
 
         value
@@ -31,13 +33,15 @@ macro_rules! mrs {
 
 /// Writes the system register that a constant [`SysReg`](kvm_core::sysreg::SysReg) encodes.
 ///
+/// With `nomem` the compiler may move accesses to memory across it, and knows what they gave before.
+///
 /// # Safety
 ///
 /// To be used in an `unsafe` block: the register exists on this CPU and can be written at the current
 /// Exception level, and the value is one that the host can live with. It takes effect with the next
 /// context synchronization event.
 macro_rules! msr {
-    ($reg:expr, $value:expr) => {{
+    ($reg:expr, $value:expr $(, $option:ident)?) => {{
         const REG: ::kvm_core::sysreg::SysReg = $reg;
         let value: u64 = $value;
 
@@ -49,7 +53,7 @@ macro_rules! msr {
             crn = const REG.crn(),
             crm = const REG.crm(),
             op2 = const REG.op2(),
-            options(nostack, preserves_flags),
+            options(nostack, preserves_flags $(, $option)?),
         );
     }};
 }
