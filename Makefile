@@ -26,7 +26,7 @@ SETUP := $(if $(CACHE),CACHE='$(CACHE)') $(if $(MIRROR),MIRROR='$(MIRROR)') tool
 ENTER := tools/setup/enter
 INSIDE := $(ENTER) make --no-print-directory -f tools/build.mk
 
-.PHONY: help run check check-all test module upstream lab install setup ready update clean distclean
+.PHONY: help run check check-all test registers module upstream lab install setup ready update clean distclean
 
 help:
 	@echo 'kvm-vhe: KVM for arm64 as a loadable kernel module in Rust'
@@ -39,6 +39,7 @@ help:
 	@echo '  make module       build build/module/kvm_vhe.ko for the stock kernel'
 	@echo '  make module KDIR=/path/to/build   ... for your own kernel, with your own tools'
 	@echo '  make test         the tests that need no booted kernel'
+	@echo '  make registers    make Documentation/registers.rst from the register table'
 	@echo '  make upstream     build the kernel'"'"'s own KVM selftests; make lab then has them too'
 	@echo '  make lab          a shell in the booted host with the module loaded'
 	@echo '                    (HOST=ckvm: the same kernel with its own KVM; CPUS=, MEMORY=, CPU=)'
@@ -70,6 +71,9 @@ check check-all: ready
 
 test: ready
 	@$(INSIDE) test
+
+registers: ready
+	@$(INSIDE) registers
 
 upstream: ready
 	@$(INSIDE) upstream

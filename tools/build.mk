@@ -24,7 +24,7 @@ UPSTREAM_BUILT := $(UPSTREAM)/$(notdir $(KERNEL)).built
 
 LAB := tools/lab/lab --kernel /kernel/image --initramfs /cache/$(INITRAMFS)
 
-.PHONY: module selftests upstream info run lab test check check-all clippy fmt core
+.PHONY: module selftests upstream info run lab test check check-all clippy fmt core registers
 
 module:
 	@echo '  MODULE   build/module/kvm_vhe.ko'
@@ -75,6 +75,11 @@ clippy:
 core:
 	@SYSREG_FILE=/kernel/src/arch/arm64/tools/sysreg; export SYSREG_FILE; \
 		$(CARGO) test $(CARGO_FLAGS) --no-fail-fast -- --include-ignored
+
+registers:
+	@mkdir -p build
+	@$(CARGO) run --quiet $(CARGO_FLAGS) --example registers >build/registers.rst
+	@mv build/registers.rst Documentation/registers.rst
 
 test: module
 	@tools/check --no-lab
