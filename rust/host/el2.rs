@@ -54,6 +54,8 @@ pub(crate) const FPMR: SysReg = SysReg::of::<3, 3, 4, 4, 2>();
 pub(crate) const POR_EL0: SysReg = SysReg::of::<3, 3, 10, 2, 4>();
 /// Vector Base Address Register, EL2, by its own name.
 pub(crate) const VBAR_EL2: SysReg = SysReg::of::<3, 4, 12, 0, 0>();
+/// Software Thread ID Register of EL2.
+pub(crate) const TPIDR_EL2: SysReg = SysReg::of::<3, 4, 13, 0, 2>();
 /// Interrupt Controller Hyp Control Register.
 pub(crate) const ICH_HCR_EL2: SysReg = SysReg::of::<3, 4, 12, 11, 0>();
 /// Counter-timer Virtual Offset register.

@@ -4,13 +4,20 @@
 //!
 //! Generated from the register table: the accessors for a register that is known at compile time,
 //! which fold to one test of [`Registers::loaded`] and one MRS, MSR, load or store; two dispatches
-//! for one that is known at run time only; and load and put.
+//! for one that is known at run time only; and load and put. `Documentation/registers-access.rst` has
+//! what each costs.
 
-use crate::sysreg::{
-    mrs,
-    msr, //
+use crate::{
+    bindings,
+    el2::TPIDR_EL2,
+    irqs::with_irqs_off,
+    sysreg::{
+        mrs,
+        msr, //
+    }, //
 };
 use core::cell::Cell;
+use kernel::prelude::*;
 use kvm_core::{
     register::{
         Class,
@@ -134,6 +141,8 @@ macro_rules! accessors {
                         }
                     }
                 });)*
+                // SAFETY: The caller is bound to the CPU.
+                unsafe { bindings::kvm_vhe_set_loaded_here(self.address()) };
                 // INVARIANT: Just loaded, and the caller stays on this CPU.
                 self.loaded.set(features);
             }
@@ -141,6 +150,11 @@ macro_rules! accessors {
             /// Moves the registers that are in the CPU back to memory.
             pub(crate) fn put(&self) {
                 let features = self.loaded.replace(FeatureSet::EMPTY);
+                if features != FeatureSet::EMPTY {
+                    // SAFETY: By the type's invariants the thread is bound to the CPU, or this is
+                    // the preempt notifier.
+                    unsafe { bindings::kvm_vhe_set_loaded_here(core::ptr::null()) };
+                }
 
                 $(if_single!($name $($count)? => {
                     if let Some((_, when, _)) = const { place(Reg::$name) } {
@@ -182,17 +196,21 @@ macro_rules! accessors {
 
 with_registers!(accessors);
 
-impl Registers {
-    /// Returns registers that are all zero, in memory.
-    pub(crate) const fn new() -> Self {
-        // INVARIANT: Nothing is loaded.
-        Self {
-            file: RegFile::new(),
-            host: RegFile::new(),
-            loaded: Cell::new(FeatureSet::EMPTY),
-        }
-    }
+/// Whose registers this CPU has, null if no vCPU's; a guess if the caller may be preempted.
+#[inline(always)]
+pub(crate) fn loaded_here() -> *const c_void {
+    // SAFETY: There are vCPUs at EL2 with VHE only (`VheHost`), where the register exists and is what
+    // the kernel has the offset of the CPU's copy of per-CPU data in: `asm/percpu.h`.
+    let offset = unsafe { mrs!(TPIDR_EL2) } as usize;
+    let variable = &raw const bindings::kvm_vhe_loaded_registers;
 
+    // SAFETY: Per-CPU variables of a module have a copy for each CPU, at that offset, for as long as
+    // the module is there. Only the CPU itself writes it, with one store, and a caller that leaves
+    // the CPU between the two instructions reads another CPU's, whole.
+    unsafe { variable.wrapping_byte_add(offset).read_volatile() }
+}
+
+impl Registers {
     /// The registers in memory.
     pub(crate) fn file(&self) -> &RegFile {
         &self.file
@@ -204,13 +222,90 @@ impl Registers {
         self.loaded.get()
     }
 
+    /// What the CPU that the registers are in knows them by.
+    fn address(&self) -> *const c_void {
+        core::ptr::from_ref(self).cast()
+    }
+
+    /// Whether the registers count as being in the CPU, but this CPU has another vCPU's or none: what
+    /// the type's invariants rule out. Where they do not hold all the same, a warning is better than
+    /// another vCPU's registers. The accessors of constants do not ask: they are to be one flag test.
+    ///
+    /// A thread that moves to another CPU between the instructions of this may be told so wrongly.
+    #[inline(always)]
+    fn seems_misplaced(&self) -> bool {
+        self.loaded.get() != FeatureSet::EMPTY && loaded_here() != self.address()
+    }
+
+    /// Whether it is so, and warns.
+    fn warn_if_misplaced(&self) -> bool {
+        with_irqs_off(|_| {
+            // The notifier may have put the vCPU in between and not loaded it again.
+            self.loaded.get() != FeatureSet::EMPTY
+                // SAFETY: Only compares the address.
+                && unsafe { bindings::kvm_vhe_warn_unless_loaded_here(self.address()) }
+        })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_misplaced(&self, reg: Reg) -> u64 {
+        if self.warn_if_misplaced() {
+            self.file.get(reg)
+        } else {
+            self.read_by_table(reg)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_misplaced(&self, reg: Reg, value: u64) {
+        if !self.warn_if_misplaced() {
+            self.write_by_table(reg, value);
+        }
+    }
+
+    /// Reads a register that is known at run time only: by the match, the faster one. If the vCPU counts
+    /// as loaded but this CPU has not got it, which is a bug of the caller, it is a warning and the
+    /// value in memory.
+    #[inline(never)]
+    pub(crate) fn read_any(&self, reg: Reg) -> u64 {
+        if self.seems_misplaced() {
+            return self.read_misplaced(reg);
+        }
+        self.read(reg)
+    }
+
+    /// Writes a register that is known at run time only; as [`read_any`](Self::read_any), but for
+    /// nothing being written.
+    #[inline(never)]
+    pub(crate) fn write_any(&self, reg: Reg, value: u64) {
+        if self.seems_misplaced() {
+            return self.write_misplaced(reg, value);
+        }
+        self.write(reg, value);
+    }
+
+    /// Runs `f` with the registers counting as loaded, whatever the CPU has: the bug that
+    /// [`read_any`](Self::read_any) looks for. They are in memory. `f` must not use the accessors of
+    /// constants.
+    #[cfg(KVM_VHE_TEST)]
+    pub(crate) fn with_misplaced<R>(&self, features: FeatureSet, f: impl FnOnce() -> R) -> R {
+        let before = self.loaded.replace(features);
+        let result = f();
+        self.loaded.set(before);
+        result
+    }
+
     /// Reads a register by the generated match.
+    #[cfg(KVM_VHE_TEST)]
     #[inline(never)]
     pub(crate) fn read_by_match(&self, reg: Reg) -> u64 {
         self.read(reg)
     }
 
     /// Writes a register by the generated match.
+    #[cfg(KVM_VHE_TEST)]
     #[inline(never)]
     pub(crate) fn write_by_match(&self, reg: Reg, value: u64) {
         self.write(reg, value);

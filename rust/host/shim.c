@@ -46,6 +46,20 @@ void *kvm_vhe_per_cpu_ptr(void *base, unsigned int cpu)
 	return per_cpu_ptr((void __percpu *)base, cpu);
 }
 
+DEFINE_PER_CPU(const void *, kvm_vhe_loaded_registers);
+
+void kvm_vhe_set_loaded_here(const void *registers)
+{
+	raw_cpu_write(kvm_vhe_loaded_registers, registers);
+}
+
+/* For who stays on its CPU. */
+bool kvm_vhe_warn_unless_loaded_here(const void *registers)
+{
+	return WARN_ONCE(raw_cpu_read(kvm_vhe_loaded_registers) != registers,
+			 "kvm_vhe: a vCPU's registers are asked for that this CPU does not have\n");
+}
+
 void kvm_vhe_get_page(struct page *page)
 {
 	get_page(page);

@@ -7,6 +7,7 @@
 #define KVM_VHE_SHIM_H
 
 #include <linux/compiler.h>
+#include <linux/percpu-defs.h>
 #include <linux/types.h>
 
 /* The width of physical addresses, as a number for bindgen. */
@@ -23,6 +24,11 @@ u64 kvm_vhe_random(void);
 bool kvm_vhe_wall_and_counter(u64 *wall, u64 *counter);
 u64 kvm_vhe_run_delay(void);
 void *kvm_vhe_per_cpu_ptr(void *base, unsigned int cpu);
+
+/* registers.rs; whose registers a CPU has, NULL if no vCPU's */
+DECLARE_PER_CPU(const void *, kvm_vhe_loaded_registers);
+void kvm_vhe_set_loaded_here(const void *registers);
+bool kvm_vhe_warn_unless_loaded_here(const void *registers);
 
 void kvm_vhe_rewind_memory_copy(u64 *gprs, u64 *pc, u64 *pstate, u64 esr);
 

@@ -217,9 +217,9 @@ struct HostState {
 /// The architecture's registers of a guest, wherever they are, and what the CPU needs in order to run
 /// it. It belongs to one thread at a time, and has no lock of its own.
 pub struct VcpuCpu {
-    switch: SwitchContext,
+    pub(crate) switch: SwitchContext,
     controls: Cell<Controls>,
-    available: ControlRegisters,
+    pub(crate) available: ControlRegisters,
     resources: DebugResources,
     /// VSESR_EL2: the syndrome of the virtual SError.
     vsesr: Cell<u64>,
@@ -295,12 +295,12 @@ impl VcpuCpu {
 
     /// Reads a system register of the guest that is known at run time only.
     pub fn read_any(&self, reg: Reg) -> u64 {
-        self.switch.regs.read_by_match(reg)
+        self.switch.regs.read_any(reg)
     }
 
     /// Writes a system register of the guest that is known at run time only.
     pub fn write_any(&self, reg: Reg, value: u64) {
-        self.switch.regs.write_by_match(reg, value);
+        self.switch.regs.write_any(reg, value);
     }
 
     /// The registers in memory, which are the guest's only while none are loaded.
