@@ -24,12 +24,18 @@ UPSTREAM_BUILT := $(UPSTREAM)/$(notdir $(KERNEL)).built
 
 LAB := tools/lab/lab --kernel /kernel/image --initramfs /cache/$(INITRAMFS)
 
-.PHONY: module selftests upstream info run lab test check check-all clippy fmt core registers
+.PHONY: module test-module selftests upstream info run lab test check check-all clippy fmt core registers
 
 module:
 	@echo '  MODULE   build/module/kvm_vhe.ko'
 	@$(KMAKE) MO=/src/build/module KVM_VHE_PROBES=y modules
 	@tools/module-check build/module/kvm_vhe.ko
+
+# The tests of kvm_host that need EL2; never installed.
+test-module:
+	@echo '  MODULE   build/test-module/kvm_vhe_test.ko'
+	@$(KMAKE) MO=/src/build/test-module KVM_VHE_TEST=1 modules
+	@tools/module-check build/test-module/kvm_vhe_test.ko
 
 selftests:
 	@echo '  SELFTESTS build/selftests'
@@ -69,6 +75,7 @@ fmt:
 # clippy leaves behind is no module.
 clippy:
 	@$(KMAKE) MO=/src/build/clippy CLIPPY=1 KVM_VHE_PROBES=y KRUSTFLAGS=-Dwarnings modules
+	@$(KMAKE) MO=/src/build/clippy-test KVM_VHE_TEST=1 CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
 	@$(CARGO) clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 
 # The ignored test compares the ID registers with the kernel's own list.
@@ -84,8 +91,8 @@ registers:
 test: module
 	@tools/check --no-lab
 
-check: module selftests upstream info
+check: module test-module selftests upstream info
 	@tools/check
 
-check-all: module selftests upstream info
+check-all: module test-module selftests upstream info
 	@tools/check --all

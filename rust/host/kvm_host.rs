@@ -58,3 +58,6 @@ mod switch;
 pub mod vcpu;
 
 pub mod load;
+
+#[cfg(KVM_VHE_TEST)]
+pub mod testing;

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A vCPU with one page of memory, and in it a program that does a hypercall.
+
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+use kvm_core::{
+    bits::Bits,
+    cpu::{
+        hardening::ExitHardening,
+        Feature as CpuFeature, //
+    },
+    granule::Granule,
+    ipa::IpaBits,
+    pstate::GuestPstate,
+    register::{
+        fgt::FineGrainedTraps,
+        Reset, //
+    },
+    stage2::{
+        Attributes,
+        Config,
+        Descriptor,
+        EntryAddr,
+        Format,
+        Level,
+        MemoryType,
+        Permissions,
+        Progress,
+        Stage2,
+        Stale,
+        TableAddr,
+        TableMemory,
+        VtcrEl2,
+        VttbrEl2, //
+    },
+    traps::{
+        mdcr,
+        HostTraps,
+        MdcrInputs,
+        VmTraps, //
+    },
+    vm_idreg::{
+        HostFacts,
+        VmFeature,
+        VmFeatures, //
+    },
+};
+use kvm_host::{
+    cache::Caches,
+    debug_regs::DebugResources,
+    guest_tlb::{
+        invalidate_vmid,
+        Stage2Registers, //
+    },
+    hotplug::CpuCallbacks,
+    machine::{
+        Machine,
+        VheHost,
+        PHYSICAL_BITS, //
+    },
+    pinned::{
+        with_preemption_off,
+        PinnedCpu, //
+    },
+    table_page::{
+        publish,
+        PageReserve,
+        TableArena,
+        ZeroedPages, //
+    },
+    testing::with_loaded_here,
+    translation::reset_guest_translation,
+    vcpu::{
+        ControlRegisters,
+        Controls,
+        Exit,
+        ExitCode,
+        VcpuCpu,
+        Vectors, //
+    },
+};
+
+/// ICH_HCR_EL2.TC, TALL0, TALL1 and TDIR.
+const ICH_HCR_TRAP_ALL: u64 = 1 << 10 | 1 << 11 | 1 << 12 | 1 << 14;
+
+/// The one VMID.
+const VMID: u16 = 1;
+
+/// The immediate of the program's HVC.
+pub(crate) const HVC: u16 = 0x4b56;
+
+/// Where the program is, and its page.
+pub(crate) const START: u64 = PAGE_SIZE as u64;
+
+/// Behind its HVC: one instruction for each of X0 to X30 comes first.
+pub(crate) const END: u64 = START + 32 * 4;
+
+/// The CPUs' translation regime for guests: nothing is left in it, before and after.
+pub(crate) struct Regime(VheHost);
+
+impl Regime {
+    pub(crate) fn new(host: VheHost) -> Self {
+        Self(host)
+    }
+}
+
+impl CpuCallbacks for Regime {
+    fn online(&self, cpu: &PinnedCpu) -> Result {
+        reset_guest_translation(self.0, cpu);
+        Ok(())
+    }
+
+    fn offline(&self, cpu: &PinnedCpu) {
+        reset_guest_translation(self.0, cpu);
+    }
+}
+
+/// The tables as [`Stage2`] works on them.
+struct Tables<'a> {
+    arena: &'a mut TableArena,
+    reserve: &'a mut PageReserve<4>,
+    granule: Granule,
+}
+
+/// The page that an entry is in, and its index there.
+fn split(entry: EntryAddr) -> (u64, usize) {
+    let mask = PAGE_SIZE as u64 - 1;
+    (entry.pa() & !mask, ((entry.pa() & mask) / 8) as usize)
+}
+
+impl TableMemory for Tables<'_> {
+    fn read(&self, entry: EntryAddr) -> Descriptor {
+        let (table, index) = split(entry);
+        Descriptor::from_raw(self.arena.table(table).map_or(0, |table| table.read(index)))
+    }
+
+    fn write(&mut self, entry: EntryAddr, new: Descriptor) {
+        let (table, index) = split(entry);
+        if let Some(table) = self.arena.table(table) {
+            // The index is within a page.
+            let _ = table.write(index, new.into_raw());
+        }
+    }
+
+    fn compare_exchange(
+        &mut self,
+        entry: EntryAddr,
+        old: Descriptor,
+        new: Descriptor,
+    ) -> Result<(), Descriptor> {
+        let (table, index) = split(entry);
+        match self.arena.table(table) {
+            Some(table) => table
+                .compare_exchange(index, old.into_raw(), new.into_raw())
+                .map_err(Descriptor::from_raw),
+            None => Err(Descriptor::INVALID),
+        }
+    }
+
+    fn allocate(&mut self) -> Option<TableAddr> {
+        TableAddr::new(self.arena.add(self.reserve.take()?), self.granule)
+    }
+
+    fn free(&mut self, table: TableAddr) {
+        drop(self.arena.remove(table.pa()));
+    }
+
+    /// The tables are only added to while the guest runs.
+    fn invalidate(&mut self, _ipa: u64, _size: u64, _stale: Stale) {}
+}
+
+/// The vCPU and its memory.
+pub(crate) struct Guest {
+    /// The vCPU's side of the CPU.
+    pub(crate) cpu: KBox<VcpuCpu>,
+    registers: Stage2Registers,
+    host: VheHost,
+    stage2: Stage2,
+    granule: Granule,
+    arena: TableArena,
+    code: u64,
+}
+
+/// Makes a vCPU that has all that the machine can give one.
+pub(crate) fn new_vcpu(machine: &Machine) -> Result<KBox<VcpuCpu>> {
+    let ids = KBox::new(machine.id_registers(HostFacts::default()), GFP_KERNEL)?;
+    let host = VmFeatures::of(&*ids);
+    let has = |feature| machine.capabilities.features.contains(feature);
+    let available = ControlRegisters {
+        fgt: has(CpuFeature::Fgt),
+        fgt2: has(CpuFeature::Fgt2),
+        hcx: has(CpuFeature::Hcx),
+        ras: has(CpuFeature::Ras),
+        pmu: has(CpuFeature::PmuV3),
+    };
+    let resources = with_preemption_off(DebugResources::of_this_cpu);
+    let cpu = KBox::init(
+        VcpuCpu::init(machine.host, available, resources),
+        GFP_KERNEL,
+    )?;
+    // Its registers where there are such, but no such guest: EL1 is AArch64.
+    let registers = host.registers();
+    let traps = VmTraps::of(
+        host.iter()
+            .filter(|feature| *feature != VmFeature::Aarch32El1)
+            .fold(VmFeatures::default(), |set, feature| {
+                set.with(feature, true)
+            }),
+        HostTraps {
+            features: host,
+            ctr_is_hosts: false,
+        },
+    );
+    let fine = FineGrainedTraps::new(registers);
+
+    cpu.set_controls(Controls {
+        features: registers,
+        hcr: traps.hcr.into_raw(),
+        hcrx: traps.hcrx.map_or(0, |hcrx| hcrx.into_raw()),
+        mdcr: mdcr(MdcrInputs {
+            event_counters: Bits::of::<0>(),
+            guest_debug: false,
+            guest_owns_debug_registers: false,
+        })
+        .into_raw(),
+        cptr: traps.cptr.into_raw(),
+        hfg: fine.hfg,
+        hfgitr: traps.hfgitr.map_or(0, |hfgitr| hfgitr.into_raw()),
+        hdfg: fine.hdfg,
+        hfgitr2: traps.hfgitr2.map_or(0, |hfgitr2| hfgitr2.into_raw()),
+        cntvoff: 0,
+        vpidr: None,
+        ich_hcr: ICH_HCR_TRAP_ALL,
+    });
+    cpu.reset(|_, reset| match reset {
+        Reset::Mpidr => 1 << 31,
+        _ => 0,
+    });
+    Ok(cpu)
+}
+
+impl Guest {
+    pub(crate) fn new(machine: &Machine) -> Result<Self> {
+        let granule = machine.capabilities.granule;
+        let ipa = IpaBits::MIN;
+        let config = Config::for_cpu(machine.system(), granule, ipa, PHYSICAL_BITS);
+        let format = Format::new(config).map_err(|_| EINVAL)?;
+        let order = (format.geometry().root_size() as usize / PAGE_SIZE)
+            .max(1)
+            .next_power_of_two()
+            .trailing_zeros();
+        let cpu = new_vcpu(machine)?;
+        let (root_pages, code_page) = (ZeroedPages::new(order)?, ZeroedPages::new(0)?);
+        let mut reserve = PageReserve::new();
+        reserve.top_up(4)?;
+        let arena = TableArena::new()?;
+        // From here on what is in the arena goes by `Drop`.
+        let code = arena.add(code_page);
+        let root = TableAddr::new(arena.add(root_pages), granule).ok_or(EINVAL)?;
+        let mut guest = Self {
+            cpu,
+            registers: Stage2Registers {
+                vttbr: VttbrEl2::new(root, VMID).into_raw(),
+                vtcr: VtcrEl2::new(&format).into_raw(),
+            },
+            host: machine.host,
+            stage2: Stage2::new(format, root).ok_or(EINVAL)?,
+            granule,
+            arena,
+            code,
+        };
+        guest.write_program()?;
+        let attributes = Attributes::new(Permissions::new(true, true, true), MemoryType::Normal)
+            .ok_or(EINVAL)?;
+        guest
+            .stage2
+            .map(
+                &mut Tables {
+                    arena: &mut guest.arena,
+                    reserve: &mut reserve,
+                    granule,
+                },
+                START,
+                Level::L3,
+                code,
+                attributes,
+            )
+            .map_err(|_| EINVAL)?;
+        publish();
+        Ok(guest)
+    }
+
+    /// Adds 1 to each of X0 to X30, and then HVC.
+    fn write_program(&self) -> Result {
+        /// ADD X0, X0, #1. The registers' numbers are in bits 4:0 and 9:5.
+        const ADD: u64 = 0x9100_0400;
+        const HVC_0: u64 = 0xd400_0002;
+
+        let instruction = |n: u64| match n {
+            0..31 => ADD | n << 5 | n,
+            _ => HVC_0 | u64::from(HVC) << 5,
+        };
+        let page = self.arena.table(self.code).ok_or(EINVAL)?;
+        for pair in 0..16 {
+            let low = 2 * pair as u64;
+            page.write(pair, instruction(low) | instruction(low + 1) << 32)?;
+        }
+        // With stage 1 off, instruction fetches need not look at data caches.
+        Caches::of_system().clean_invalidate(self.code, PAGE_SIZE)
+    }
+
+    /// The stage 2 translation.
+    pub(crate) fn stage2(&self) -> Stage2Registers {
+        self.registers
+    }
+
+    /// Lets the program begin anew.
+    pub(crate) fn rewind(&self) {
+        self.cpu.set_pc(START);
+        self.cpu.set_pstate(GuestPstate::RESET);
+    }
+
+    /// Runs the program to an exit that is not the host's interrupt.
+    pub(crate) fn run(&self, vectors: Vectors) -> Option<Exit> {
+        // Each time interrupts are on for a moment.
+        (0..1000)
+            .filter_map(|_| {
+                with_loaded_here(&self.cpu, self.registers, vectors, |here| here.enter())
+            })
+            .find(|exit| exit.code != ExitCode::Interrupt)
+    }
+
+    /// The vectors without anything against speculation.
+    pub(crate) fn plain() -> Vectors {
+        Vectors::new(ExitHardening::None)
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let root = self.stage2.root();
+        invalidate_vmid(self.host, self.registers);
+        // The tables, and not this value, are what there is.
+        let Some(stage2) = Stage2::new(*self.stage2.format(), root) else {
+            return;
+        };
+        let mut teardown = stage2.into_teardown();
+        let mut reserve = PageReserve::new();
+        let mut tables = Tables {
+            arena: &mut self.arena,
+            reserve: &mut reserve,
+            granule: self.granule,
+        };
+        while let Progress::More(_) = teardown.step(&mut tables, 512) {}
+        tables.free(root);
+        drop(self.arena.remove(self.code));
+    }
+}
