@@ -195,6 +195,7 @@ pub(crate) fn new_vcpu(machine: &Machine) -> Result<KBox<VcpuCpu>> {
         hcx: has(CpuFeature::Hcx),
         ras: has(CpuFeature::Ras),
         pmu: has(CpuFeature::PmuV3),
+        mpam: host.contains(VmFeature::Mpam),
     };
     let resources = with_preemption_off(DebugResources::of_this_cpu);
     let cpu = KBox::init(
