@@ -358,6 +358,14 @@ int vcpu_set_reg(struct vcpu *vcpu, uint64_t id, uint64_t value)
 	return reg_set(vcpu->fd, id, &value);
 }
 
+long vcpu_counter(struct vcpu *vcpu, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", vcpu->fd);
+	return read_field(path, name);
+}
+
 struct kvm_reg_list *vcpu_reg_list(struct vcpu *vcpu)
 {
 	struct kvm_reg_list head = { .n = 0 }, *list;

@@ -144,6 +144,8 @@ int reg_set(int vcpu, uint64_t id, const void *value);
 /* Of 64 bits; a register that cannot be read is ~0. */
 uint64_t vcpu_reg(struct vcpu *vcpu, uint64_t id);
 int vcpu_set_reg(struct vcpu *vcpu, uint64_t id, uint64_t value);
+/* One of the counters of the vCPU's fdinfo, which the module has; -1 if it is not there. */
+long vcpu_counter(struct vcpu *vcpu, const char *name);
 /* KVM_GET_REG_LIST in malloc'd memory, or NULL. */
 struct kvm_reg_list *vcpu_reg_list(struct vcpu *vcpu);
 

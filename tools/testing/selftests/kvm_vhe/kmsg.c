@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Reads the kernel log's new records. */
+/* Reads the kernel log. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,4 +47,24 @@ int kmsg_find(int fd, const char *text, char *buf, size_t size)
 		if (strstr(buf, text))
 			return level;
 	return -1;
+}
+
+int module_found(const char *feature)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	char line[1024], word[64], *features;
+	int found = -ENODATA;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(word, sizeof(word), " %s ", feature);
+	while (kmsg_find(fd, MODULE_NAME ": ", line, sizeof(line) - 1) >= 0) {
+		features = strstr(line, ": VHE, ");
+		if (!strstr(line, " on Linux ") || !features)
+			continue;
+		strcat(line, " ");
+		found = !!strstr(features, word);
+	}
+	close(fd);
+	return found;
 }

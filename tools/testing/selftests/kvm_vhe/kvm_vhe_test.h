@@ -52,6 +52,22 @@ int kmsg_open(void);
 int kmsg_next(int fd, char *buf, size_t size);
 /* Skips to the first record that contains text: its level, or -1. */
 int kmsg_find(int fd, const char *text, char *buf, size_t size);
+/*
+ * Whether the module named a feature in the line of its last loading; -ENODATA if
+ * the log no longer has that line, or -errno.
+ */
+int module_found(const char *feature);
+
+/* trace.c: those that return int return 0 or -errno. */
+
+#define TRACING		"/sys/kernel/tracing"
+
+/* Switches an event, "SYSTEM/NAME", on or off. */
+int trace_enable(const char *event, bool on);
+/* Empties the buffer. */
+int trace_clear(void);
+/* Adds a line to it. */
+int trace_mark(const char *text);
 
 /* caps.c */
 
