@@ -351,34 +351,37 @@ impl Memory {
                 .map_err(|refusal| errno(refusal.errno()))?;
             (change, mmu.room_for(region.id()))
         };
-        if change == Change::Nothing {
-            return Ok(());
-        }
+        let gone = match change {
+            Change::Nothing => return Ok(()),
+            Change::Create { .. } => None,
+            Change::Delete { at } | Change::Flags { at, .. } => Some(at),
+            Change::Move { from, .. } => Some(from),
+        };
         // Nothing is allocated under the lock.
         let mut slots = KVVec::with_capacity(room.slots, GFP_KERNEL_ACCOUNT)?;
         let mut starts = KVVec::with_capacity(room.starts, GFP_KERNEL_ACCOUNT)?;
-        let gone = {
-            let mmu = &mut *self.mmu.lock();
-            if room.slots != 0 {
-                slots.extend_from_slice(&mmu.slots, GFP_ATOMIC)?;
-                core::mem::swap(&mut mmu.slots, &mut slots);
-            }
-            if room.starts != 0 {
-                starts.extend_from_slice(&mmu.starts, GFP_ATOMIC)?;
-                starts.resize(room.starts, NO_SLOT, GFP_ATOMIC)?;
-                core::mem::swap(&mut mmu.starts, &mut starts);
-            }
-            let gone = mmu.change(change)?;
-            // A fault that looked at the old slots must not map what it found.
-            mmu.seq.begin(0..u64::MAX);
-            mmu.seq.end();
-            gone
-        };
-        if let Some(gfns) = gone {
+        let gone = gone.and_then(|at| self.mmu.lock().slots.get(at).copied());
+
+        if let Some(gone) = &gone {
+            // Unmapped while it is still listed: a notifier that does not find the slot must not
+            // find that the guest can still reach what was in it. Nothing of it is mapped again
+            // until the invalidation that is recorded here has ended.
+            self.mmu.lock().seq.begin(gone.hvas());
             let page = PAGE_SIZE as u64;
+            let gfns = gone.gfns();
             self.unmap(gfns.start * page..gfns.end * page);
         }
-        Ok(())
+
+        let mmu = &mut *self.mmu.lock();
+        let changed = mmu
+            .make_room(&room, &mut slots, &mut starts)
+            .and_then(|()| mmu.change(change));
+        // A fault that looked at the old slots must not map what it found.
+        if gone.is_none() {
+            mmu.seq.begin(0..u64::MAX);
+        }
+        mmu.seq.end();
+        changed
     }
 
     /// The VMM's address of a guest address, and the slot's flags.
@@ -632,26 +635,40 @@ impl Mmu {
         Ok(slot)
     }
 
-    /// Changes the slots, for which there is room; returns the pages that must be unmapped.
-    fn change(&mut self, change: Change) -> Result<Option<Range<u64>>> {
-        Ok(match change {
-            Change::Nothing => None,
-            Change::Create { at, slot } => {
-                self.insert(at, slot)?;
-                None
-            }
-            Change::Delete { at } => Some(self.remove(at)?.gfns()),
+    /// Takes the new storage, if there is any, for what is there.
+    fn make_room(
+        &mut self,
+        room: &Room,
+        slots: &mut KVVec<Slot>,
+        starts: &mut KVVec<u64>,
+    ) -> Result {
+        if room.slots != 0 {
+            slots.extend_from_slice(&self.slots, GFP_ATOMIC)?;
+            core::mem::swap(&mut self.slots, slots);
+        }
+        if room.starts != 0 {
+            starts.extend_from_slice(&self.starts, GFP_ATOMIC)?;
+            starts.resize(room.starts, NO_SLOT, GFP_ATOMIC)?;
+            core::mem::swap(&mut self.starts, starts);
+        }
+        Ok(())
+    }
+
+    /// Changes the slots, for which there is room.
+    fn change(&mut self, change: Change) -> Result {
+        match change {
+            Change::Nothing => Ok(()),
+            Change::Create { at, slot } => self.insert(at, slot),
+            Change::Delete { at } => self.remove(at).map(|_| ()),
             Change::Move { from, to, slot } => {
-                let old = self.remove(from)?;
-                self.insert(to, slot)?;
-                Some(old.gfns())
+                self.remove(from)?;
+                self.insert(to, slot)
             }
             Change::Flags { at, slot } => {
-                let old = self.slots.get_mut(at).ok_or(EINVAL)?;
-                *old = slot;
-                Some(slot.gfns())
+                *self.slots.get_mut(at).ok_or(EINVAL)? = slot;
+                Ok(())
             }
-        })
+        }
     }
 }
 
