@@ -6,3 +6,4 @@ mod format;
 mod geometry;
 mod memory;
 mod walker;
+mod world;

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tables beside a plain map, and operations on both.
+
+use super::memory::Memory;
+use kvm_core::stage2::{
+    Attributes,
+    Config,
+    Execute,
+    Format,
+    Geometry,
+    Level,
+    MapError,
+    Mapped,
+    Mapping,
+    MemoryType,
+    Permissions,
+    Progress,
+    RelaxError,
+    Stage2, //
+};
+use std::{
+    collections::{
+        BTreeMap,
+        BTreeSet, //
+    },
+    ops::Range, //
+};
+
+/// An operation; addresses are made to fit when it is done.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Map(Place, u64, Attributes),
+    Relax(Place, Permissions),
+    SetAccessed(Place),
+    Unmap(Place, Place, u32),
+    WriteProtect(Place, Place, u32),
+    ClearAccessed(Place, Place, u32),
+}
+
+/// A place in the address space, near others at each level: by level which entry of its table.
+#[derive(Copy, Clone, Debug)]
+pub struct Place {
+    pub index: [u8; Level::COUNT],
+    pub level: Level,
+}
+
+impl Place {
+    pub fn ipa(&self, geometry: &Geometry) -> u64 {
+        let mut ipa = 0;
+        for level in Level::ALL
+            .iter()
+            .filter(|level| **level >= geometry.start())
+        {
+            let index = match self.index[*level as usize] {
+                index @ 0..=1 => u64::from(index),
+                last => geometry.entries(*level) as u64 - u64::from(last - 1),
+            };
+            ipa += index * geometry.span(*level);
+        }
+        ipa
+    }
+}
+
+/// Returns the budget for a step. The smallest ones are for narrow ranges: a wide one visits
+/// thousands of entries.
+pub fn budget(budget: u32, range: &Range<u64>, geometry: &Geometry) -> u32 {
+    if range.end - range.start > 4 * geometry.span(Level::L3) {
+        budget.max(97)
+    } else {
+        budget
+    }
+}
+
+/// The tables, and the map that they are compared with.
+pub struct World {
+    pub stage2: Stage2,
+    pub mem: Memory,
+    /// By first address.
+    map: BTreeMap<u64, Mapping>,
+}
+
+impl World {
+    pub fn new(config: &Config) -> Self {
+        let format = Format::new(*config).unwrap();
+        let mem = Memory::new(format);
+        Self {
+            stage2: Stage2::new(format, mem.root()).unwrap(),
+            mem,
+            map: BTreeMap::new(),
+        }
+    }
+
+    pub fn geometry(&self) -> Geometry {
+        *self.stage2.geometry()
+    }
+
+    pub fn range(&self, a: Place, b: Place) -> Range<u64> {
+        let geometry = self.geometry();
+        let (a, b) = (a.ipa(&geometry), b.ipa(&geometry));
+        a.min(b)..a.max(b) + geometry.span(Level::L3)
+    }
+
+    /// Returns the first addresses of what is mapped in `range`, in part or as a whole.
+    fn touched(&self, range: &Range<u64>) -> Vec<u64> {
+        self.map
+            .values()
+            .filter(|m| m.ipa < range.end && range.start < m.ipa + m.size)
+            .map(|m| m.ipa)
+            .collect()
+    }
+
+    fn at(&self, ipa: u64) -> Option<Mapping> {
+        let (_, mapping) = self.map.range(..=ipa).next_back()?;
+        (ipa < mapping.ipa + mapping.size).then_some(*mapping)
+    }
+
+    fn map(&mut self, place: Place, pa: u64, attributes: Attributes) {
+        let geometry = self.geometry();
+        let level = place.level;
+        let size = geometry.span(level);
+        let ipa = place.ipa(&geometry) & !(size - 1);
+        // The last address that there is, or one of the first.
+        let pa = match pa {
+            0 => (1 << geometry.pa_bits()) - size,
+            pa => pa * size,
+        };
+        let done = self.stage2.map(&mut self.mem, ipa, level, pa, attributes);
+        let possible = geometry.has_leaves(level)
+            && level >= geometry.start()
+            && pa + size <= 1 << geometry.pa_bits()
+            && self.stage2.format().can_express(attributes.permissions());
+        let new = Mapping {
+            ipa,
+            pa,
+            size,
+            level,
+            permissions: attributes.permissions(),
+            memory: Some(attributes.memory()),
+            accessed: true,
+        };
+        let expected = match self.at(ipa) {
+            _ if !possible => Err(MapError::Leaf),
+            Some(old) if old.size > size => Ok(Mapped::Replaced),
+            Some(old) if old.size == size => Ok(if old == new {
+                Mapped::Same
+            } else if (old.pa, old.memory) == (new.pa, new.memory) {
+                Mapped::Permissions
+            } else {
+                Mapped::Replaced
+            }),
+            _ if !self.touched(&(ipa..ipa + size)).is_empty() => Err(MapError::TableInTheWay),
+            _ => Ok(Mapped::New),
+        };
+        assert_eq!(done, expected);
+        if done.is_ok() {
+            for old in self.touched(&(ipa..ipa + size)) {
+                self.map.remove(&old);
+            }
+            self.map.insert(ipa, new);
+        }
+    }
+
+    fn relax(&mut self, place: Place, more: Permissions) {
+        let ipa = place.ipa(&self.geometry());
+        let done = self.stage2.relax(&mut self.mem, ipa, more);
+        let Some(mut old) = self.at(ipa) else {
+            assert_eq!(done, Err(RelaxError::NotMapped));
+            return;
+        };
+        old.permissions = old.permissions.union(more);
+        old.accessed = true;
+        let device = old.memory == Some(MemoryType::Device);
+        if (device && old.permissions.execute != Execute::Never)
+            || !self.stage2.format().can_express(old.permissions)
+        {
+            assert_eq!(done, Err(RelaxError::Permissions));
+        } else {
+            assert_eq!(done, Ok(old.level));
+            self.map.insert(old.ipa, old);
+        }
+    }
+
+    pub fn unmap(&mut self, range: Range<u64>, budget: u32) {
+        let mut from = range.start;
+        while let Progress::More(next) = self.stage2.unmap(&mut self.mem, from..range.end, budget) {
+            assert!(from < next && next < range.end);
+            // What is removed is gone at once, not only in the end.
+            self.mem.assert_clean();
+            from = next;
+        }
+        for ipa in self.touched(&range) {
+            self.map.remove(&ipa);
+        }
+    }
+
+    fn update(&mut self, range: Range<u64>, budget: u32, protect: bool) {
+        let mut from = range.start;
+        let mut changed = false;
+        loop {
+            let rest = from..range.end;
+            let update = if protect {
+                self.stage2.write_protect(&mut self.mem, rest, budget)
+            } else {
+                self.stage2.clear_accessed(&mut self.mem, rest, budget)
+            };
+            changed |= update.changed;
+            match update.progress {
+                Progress::Done => break,
+                Progress::More(next) => {
+                    assert!(from < next && next < range.end);
+                    from = next;
+                }
+            }
+        }
+        let mut expected = false;
+        for ipa in self.touched(&range) {
+            let mapping = self.map.get_mut(&ipa).unwrap();
+            let flag = if protect {
+                &mut mapping.permissions.write
+            } else {
+                &mut mapping.accessed
+            };
+            expected |= core::mem::take(flag);
+        }
+        assert_eq!(changed, expected);
+        if changed {
+            self.mem.invalidate_narrowed();
+        }
+    }
+
+    pub fn run(&mut self, op: Op) {
+        let geometry = self.geometry();
+        match op {
+            Op::Map(place, pa, attributes) => self.map(place, pa, attributes),
+            Op::Relax(place, more) => self.relax(place, more),
+            Op::SetAccessed(place) => {
+                let ipa = place.ipa(&geometry);
+                let done = self.stage2.set_accessed(&mut self.mem, ipa);
+                let old = self.at(ipa);
+                assert_eq!(done, old.is_some());
+                if let Some(mut old) = old {
+                    old.accessed = true;
+                    self.map.insert(old.ipa, old);
+                }
+            }
+            Op::Unmap(a, b, n) => {
+                let range = self.range(a, b);
+                self.unmap(range.clone(), budget(n, &range, &geometry));
+            }
+            Op::WriteProtect(a, b, n) => {
+                let range = self.range(a, b);
+                self.update(range.clone(), budget(n, &range, &geometry), true);
+            }
+            Op::ClearAccessed(a, b, n) => {
+                let range = self.range(a, b);
+                self.update(range.clone(), budget(n, &range, &geometry), false);
+            }
+        }
+        self.mem.assert_clean();
+    }
+
+    /// The tables say what the map says, and there are no more of them than that takes.
+    pub fn compare(&self, range: Range<u64>, budget: u32) {
+        let mut found = Vec::new();
+        let mut from = range.start;
+        loop {
+            let rest = from..range.end;
+            let progress = self
+                .stage2
+                .for_each_mapping(&self.mem, rest, budget, |mapping| found.push(mapping));
+            match progress {
+                Progress::Done => break,
+                Progress::More(next) => from = next,
+            }
+        }
+        let expected: Vec<_> = self
+            .touched(&range)
+            .iter()
+            .map(|ipa| self.map[ipa])
+            .collect();
+        assert_eq!(found, expected);
+        for mapping in self.map.values() {
+            for ipa in [
+                mapping.ipa.wrapping_sub(1),
+                mapping.ipa,
+                mapping.ipa + mapping.size - 1,
+                mapping.ipa + mapping.size,
+            ] {
+                let found = self.stage2.lookup(&self.mem, ipa);
+                assert_eq!(found, self.at(ipa), "at {ipa:#x}");
+                if let Some(found) = found {
+                    assert_eq!(found.translate(ipa), Some(found.pa + (ipa - found.ipa)));
+                }
+            }
+        }
+        let geometry = self.geometry();
+        let tables: BTreeSet<_> = self
+            .map
+            .values()
+            .flat_map(|mapping| {
+                Level::ALL
+                    .iter()
+                    .filter(move |level| geometry.start() < **level && **level <= mapping.level)
+                    .map(move |level| {
+                        let above = level.previous().unwrap();
+                        (*level, mapping.ipa >> geometry.shift(above))
+                    })
+            })
+            .collect();
+        assert_eq!(self.mem.tables(), tables.len());
+    }
+
+    pub fn tear_down(mut self, budget: u32) {
+        self.mem.teardown = true;
+        let mut teardown = self.stage2.into_teardown();
+        assert_eq!(teardown.root(), self.mem.root());
+        while let Progress::More(_) = teardown.step(&mut self.mem, budget) {}
+        assert_eq!(teardown.step(&mut self.mem, budget), Progress::Done);
+        assert_eq!(self.mem.tables(), 0, "leaked");
+        self.mem.assert_root_empty();
+    }
+}
