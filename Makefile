@@ -20,13 +20,16 @@ HOST ?= module
 CPUS ?= 2
 MEMORY ?= 2G
 CPU ?= max
+TARGET ?=
+SECONDS ?= 60
+INPUT ?=
 DESTDIR ?=
 
 SETUP := $(if $(CACHE),CACHE='$(CACHE)') $(if $(MIRROR),MIRROR='$(MIRROR)') tools/setup/setup
 ENTER := tools/setup/enter
 INSIDE := $(ENTER) make --no-print-directory -f tools/build.mk
 
-.PHONY: help run check check-all test registers module upstream lab install setup ready update clean distclean
+.PHONY: help run check check-all test fuzz registers module upstream lab install setup ready update clean distclean
 
 help:
 	@echo 'kvm-vhe: KVM for arm64 as a loadable kernel module in Rust'
@@ -40,6 +43,7 @@ help:
 	@echo '  make module KDIR=/path/to/build   ... for your own kernel, with your own tools'
 	@echo '  make test         the tests that need no booted kernel'
 	@echo '  make registers    make Documentation/registers.rst from the register table'
+	@echo '  make fuzz         run the fuzz targets (TARGET=, SECONDS=; INPUT= runs one input)'
 	@echo '  make upstream     build the kernel'"'"'s own KVM selftests; make lab then has them too'
 	@echo '  make lab          a shell in the booted host with the module loaded'
 	@echo '                    (HOST=ckvm: the same kernel with its own KVM; CPUS=, MEMORY=, CPU=)'
@@ -74,6 +78,9 @@ test: ready
 
 registers: ready
 	@$(INSIDE) registers
+
+fuzz: ready
+	@$(INSIDE) fuzz TARGET='$(TARGET)' SECONDS='$(SECONDS)' INPUT='$(INPUT)'
 
 upstream: ready
 	@$(INSIDE) upstream

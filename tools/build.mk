@@ -24,7 +24,7 @@ UPSTREAM_BUILT := $(UPSTREAM)/$(notdir $(KERNEL)).built
 
 LAB := tools/lab/lab --kernel /kernel/image --initramfs /cache/$(INITRAMFS)
 
-.PHONY: module test-module selftests upstream info run lab test check check-all clippy fmt core registers
+.PHONY: module test-module selftests upstream info run lab test check check-all clippy fmt core fuzz registers
 
 module:
 	@echo '  MODULE   build/module/kvm_vhe.ko'
@@ -77,6 +77,8 @@ clippy:
 	@$(KMAKE) MO=/src/build/clippy CLIPPY=1 KVM_VHE_PROBES=y KRUSTFLAGS=-Dwarnings modules
 	@$(KMAKE) MO=/src/build/clippy-test KVM_VHE_TEST=1 CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
 	@$(CARGO) clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	@rm -f rust/fuzz/Cargo.lock; CARGO_TARGET_DIR=/src/build/cargo cargo --offline clippy \
+		--manifest-path rust/fuzz/Cargo.toml --all-targets -- -D warnings
 
 # The ignored test compares the ID registers with the kernel's own list.
 core:
@@ -89,6 +91,11 @@ registers:
 	@mv build/registers.rst Documentation/registers.rst
 
 test: module
+
+fuzz:
+	@tools/fuzz --seconds $(SECONDS) $(if $(INPUT),--input $(INPUT)) $(TARGET)
+
+test:
 	@tools/check --no-lab
 
 check: module test-module selftests upstream info

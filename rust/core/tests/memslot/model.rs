@@ -149,7 +149,12 @@ pub fn content(slots: &Slots) -> Model {
     slots
         .iter()
         .map(|s| {
-            let value = (s.gfns().start, s.pages(), s.hvas().start, s.flags().into_raw());
+            let value = (
+                s.gfns().start,
+                s.pages(),
+                s.hvas().start,
+                s.flags().into_raw(),
+            );
             (u32::from(s.id().get()), value)
         })
         .collect()
