@@ -122,6 +122,13 @@ impl Walk {
         3 - ((self.input - 1).saturating_sub(self.shift) / self.stride()) as i8
     }
 
+    /// The size of the first table in bytes, which it is aligned to. Bits of the base below that
+    /// count as zero (Arm ARM, TTBR0_EL1, BADDR; a CPU may also do something worse to its guest).
+    fn first_size(&self) -> u64 {
+        let low = self.shift + self.stride() * (3 - self.first_level()) as u32;
+        8 << self.input.saturating_sub(low)
+    }
+
     /// Returns the address of the table that `descriptor` points to, or [`None`] if it is no table.
     fn next(&self, descriptor: u64, level: i8) -> Option<u64> {
         if descriptor & 3 != 3 || level == 3 {
@@ -155,9 +162,9 @@ pub fn descriptor_level<C: Context + ?Sized>(
         return None;
     }
     let walk = Walk::of(vcpu, va)?;
-    let mut table = walk.table;
     let va = va & (Bits::<52>::MAX >> (52 - walk.input));
     let first = walk.first_level();
+    let mut table = walk.table & !(walk.first_size() - 1);
     for level in first..=3 {
         let low = walk.shift + walk.stride() * (3 - level) as u32;
         // The first level has what is left of the address, the others a full table.

@@ -192,3 +192,19 @@ fn a_last_level_out_of_memory() {
     });
     assert_eq!(level.map(|level| level.get()), Some(3));
 }
+
+/// The low bits of a TTBR that the table's alignment leaves out count as zero; a fuzzer's case.
+#[test]
+fn a_base_that_is_not_aligned() {
+    let guest = guest(12, 48, false, false, false, 0x800_0000);
+    let (_, last) = guest.path[3];
+    let ttbr = guest.vcpu.sysregs[&Reg::TTBR0_EL1];
+    for low in [2, 4, 8, 0xffe] {
+        let vcpu = guest.vcpu.clone().with(Reg::TTBR0_EL1, ttbr | low);
+        let level = descriptor_level(&vcpu, 0x800_0000, last & !0xfff, |address| {
+            assert_eq!(address % 8, 0, "TTBR0_EL1 {low:#x}");
+            guest.memory.get(&address).copied()
+        });
+        assert_eq!(level.map(|level| level.get()), Some(3));
+    }
+}
