@@ -197,6 +197,10 @@ fn any_host(input: &mut Input<'_>) -> HostIdRegs {
         let reg = any_reg(input);
         host.0.insert(reg, input.u64());
     }
+    // No CPU has more of it.
+    if let Some(midr) = host.0.get_mut(&SysReg::MIDR_EL1) {
+        *midr &= u64::from(u32::MAX);
+    }
     let bits = input.u8();
     HostIdRegs::read(
         &host,

@@ -155,7 +155,7 @@ fn check_advance(before: &Vcpu, after: &Vcpu, esr: Esr) {
         Some(aarch32) => {
             let short = aarch32.t() && !esr.il();
             let length = if short { 2 } else { 4 };
-            assert_eq!(after.pc, (before.pc + length) & 0xffff_ffff);
+            assert_eq!(after.pc, before.pc.wrapping_add(length) & 0xffff_ffff);
             assert_eq!(aarch32.t(), after.pstate.aarch32().unwrap().t());
         }
     }
