@@ -165,6 +165,7 @@ TEST_F_TIMEOUT(hostile_vmm, nonsense_in_the_run_page, 120)
 			run->exit_reason = i % 50;
 		}
 	}
+	ASSERT_EQ(0, kick_every(0));
 	memset(run, 0, sizeof(*run));
 	EXPECT_EQ(0, vcpu_init(&self->vcpu, PSCI));
 	EXPECT_EQ(0, guest_finish(&self->vcpu, add_one, 1, 0));
