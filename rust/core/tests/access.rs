@@ -169,7 +169,7 @@ fn check(env: &Env, reg: Reg, rt: u64, read: bool) {
         Does::Locks => {
             let status = env.registers[Reg::OSLSR_EL1.index()];
             let lock = (env.x(rt) & 1) << 1;
-            expected.registers[Reg::OSLSR_EL1.index()] = status & !2 | lock;
+            expected.registers[Reg::OSLSR_EL1.index()] = (status & !2) | lock;
         }
         Does::Refuses(exception) => outcome = exception,
     }

@@ -73,7 +73,7 @@ fn core_registers_are_where_the_structure_has_them() {
     let layout = layout();
     for (at, size, reg) in &layout {
         assert_eq!(reg.size().bytes() as u64, *size);
-        assert_eq!(reg.id(), CORE | size_field(*size) | at / 4, "{reg:?}");
+        assert_eq!(reg.id(), CORE | size_field(*size) | (at / 4), "{reg:?}");
     }
     let listed: Vec<_> = CoreReg::all().map(CoreReg::id).collect();
     let expected: Vec<_> = layout.iter().map(|(_, _, reg)| reg.id()).collect();
@@ -92,7 +92,7 @@ fn each_offset_and_size_of_the_core_group() {
                 Some(_) => Err(BadId::Size),
                 None => Err(BadId::Unknown),
             };
-            let id = CORE | size << 52 | offset;
+            let id = CORE | (size << 52) | offset;
             assert_eq!(OneReg::from_id(id), expected, "{id:#x}");
         }
     }
@@ -150,7 +150,7 @@ fn expected(id: u64) -> Result<OneReg, BadId> {
     if id >> 56 != 0x60 {
         return Err(BadId::Unknown);
     }
-    match (id >> 16 & 0xfff, id >> 28 & 0xff_ffff, id >> 52 & 0xf) {
+    match ((id >> 16) & 0xfff, (id >> 28) & 0xff_ffff, (id >> 52) & 0xf) {
         // The core group, where a bit between group and size fits no register.
         (0x010, ..) => {
             let Some((_, _, reg)) = layout().into_iter().find(|(at, ..)| at / 4 == id & 0xffff)
@@ -182,7 +182,7 @@ fn any_id() -> impl Strategy<Value = u64> {
         prop::sample::select(valid),
         prop::collection::vec(0..64u32, 0..3),
     )
-        .prop_map(|(id, flips)| flips.into_iter().fold(id, |id, bit| id ^ 1 << bit));
+        .prop_map(|(id, flips)| flips.into_iter().fold(id, |id, bit| id ^ (1 << bit)));
     let sysreg = any::<u16>().prop_map(|raw| SysReg::from_raw(raw).to_one_reg());
     prop_oneof![6 => near, 3 => sysreg, 1 => any::<u64>()]
 }

@@ -282,7 +282,7 @@ fn reset_asks_only_for_what_is_not_in_the_table() {
     assert!(asked.contains(&(Reg::CLIDR_EL1, Reset::Id)));
     // SCTLR_EL1: the MMU and the caches are off, data are little-endian.
     assert_eq!(
-        file.get(Reg::SCTLR_EL1) & (1 | 1 << 2 | 1 << 12 | 1 << 25),
+        file.get(Reg::SCTLR_EL1) & (1 | (1 << 2) | (1 << 12) | (1 << 25)),
         0
     );
     assert_eq!(file.get(Reg::OSLSR_EL1), 0x8);
@@ -363,7 +363,7 @@ proptest! {
                 FgtGroup::Hfg => traps.hfg,
                 FgtGroup::Hdfg => traps.hdfg,
             };
-            let set = value >> fgt.bit & 1 != 0;
+            let set = (value >> fgt.bit) & 1 != 0;
             let shares = ROWS
                 .iter()
                 .filter(|other| other.fgt == row.fgt)
@@ -377,7 +377,7 @@ proptest! {
         let known = |group| {
             ROWS.iter()
                 .filter_map(|row| row.fgt.filter(|fgt| fgt.group == group))
-                .fold(0u64, |bits, fgt| bits | 1 << fgt.bit)
+                .fold(0u64, |bits, fgt| bits | (1 << fgt.bit))
         };
         let traps = FineGrainedTraps::new(features);
         prop_assert_eq!(traps.hfg & !known(FgtGroup::Hfg), 0);
