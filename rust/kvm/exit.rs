@@ -356,10 +356,11 @@ impl Run<'_> {
                 self.advance(esr);
                 Fast::Guest
             }
-            Outcome::Undefined | Outcome::Unknown => {
+            Outcome::Undefined => {
                 self.inject(Exception::Undefined);
                 Fast::Guest
             }
+            Outcome::Unknown => self.unknown(access),
             Outcome::IdTrap => {
                 self.inject(Exception::SystemAccess {
                     reg: access.reg(),
@@ -383,6 +384,20 @@ impl Run<'_> {
                 self.respond(response)
             }
         }
+    }
+
+    /// An access to what no row of the register table has: UNDEFINED. It may be a register that
+    /// nothing promises to the guest, or a row that is missing, so the first one is said.
+    #[cold]
+    fn unknown(&mut self, access: SystemAccess) -> Fast {
+        kernel::pr_warn_once!(
+            "a guest's {} of {:?} at {:#x} is UNDEFINED: the register table has no row for it\n",
+            if access.read() { "read" } else { "write" },
+            access.reg(),
+            self.cpu.pc(),
+        );
+        self.inject(Exception::Undefined);
+        Fast::Guest
     }
 
     #[inline(never)]
