@@ -15,6 +15,7 @@
 
 #define VCPUS		2
 #define PAGE		4096UL
+#define HUGE		0x200000UL
 #define SCTLR_OFF	0x30d00980UL
 #define SCTLR_ON	(SCTLR_OFF | SCTLR_M | SCTLR_C)
 /* Two slots, each with room to move it to: SLOT_IPA(2 * n + 1). */
@@ -45,13 +46,23 @@ GUEST FN uint64_t do_write(uint64_t where)
 	return where;
 }
 
-/* Of pages, none of them huge; NULL if there is none. */
+/*
+ * Memory of pages, none of them huge; NULL if there is none. It stays below a huge
+ * page's size and is no neighbour of other memory: where a mapping covers the place
+ * of a huge page, the kernel takes it all from the VM to split the mapping there.
+ */
 static inline void *slot_memory(void)
 {
-	void *memory = mmap(NULL, SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			    -1, 0);
+	unsigned char *room = mmap(NULL, 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char *memory;
 
-	return memory == MAP_FAILED || madvise(memory, SLOT_SIZE, MADV_NOHUGEPAGE) ? NULL : memory;
+	if (room == MAP_FAILED)
+		return NULL;
+	memory = (unsigned char *)(((uintptr_t)room + HUGE - 1) & ~(HUGE - 1)) + PAGE;
+	if (mmap(memory, SLOT_SIZE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		return NULL;
+	return madvise(memory, SLOT_SIZE, MADV_NOHUGEPAGE) ? NULL : memory;
 }
 
 /* Switches what is read here on or off; false if one of the events is not there. */
