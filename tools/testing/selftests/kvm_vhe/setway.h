@@ -146,7 +146,7 @@ static inline bool exactly(const struct seen *seen, const uint64_t *pages, unsig
 			return false;
 		}
 	}
-	snprintf(why, size, "%u pages of %u", i, n);
+	snprintf(why, size, "%u pages of %u, next %#lx", i, n, i < n ? pages[i] : 0);
 	return i == n;
 }
 

@@ -172,6 +172,7 @@ static void change(struct __test_metadata *_metadata, FIXTURE_DATA(flush) *self,
 	struct slot *slot = &self->slot[s];
 	enum guest_event event;
 	uint64_t to;
+	bool write;
 
 	count = 1 + any(&self->random, 40);
 	if (page + count > SLOT_PAGES)
@@ -213,8 +214,9 @@ static void change(struct __test_metadata *_metadata, FIXTURE_DATA(flush) *self,
 	if (!slot->ipa)
 		return;
 	for (i = page; i < page + count; i += 1 + any(&self->random, 8)) {
-		event = call(self, n, any(&self->random, 2) ? do_read : do_write,
-			     slot->ipa + i * PAGE);
+		write = any(&self->random, 2) == 0;
+		to = slot->ipa + i * PAGE;
+		event = call(self, n, write ? do_write : do_read, to);
 		if (slot->hole[i]) {
 			EXPECT_EQ(GUEST_ERROR, event);
 			EXPECT_EQ(-EFAULT, self->vcpu[n].error);
@@ -222,6 +224,9 @@ static void change(struct __test_metadata *_metadata, FIXTURE_DATA(flush) *self,
 		}
 		ASSERT_EQ(GUEST_DONE, event) TH_LOG("%s", guest_told(&self->vcpu[n], event));
 		slot->mapped[i] = true;
+		/* It is this memory that the guest has seen. */
+		EXPECT_EQ(*(uint64_t *)(slot->host + i * PAGE), self->vcpu[n].value)
+			TH_LOG("vCPU %u, %s of %#lx", n, write ? "write" : "read", to);
 	}
 }
 
