@@ -225,17 +225,40 @@ SYM_FUNC_START(kvm_vhe_translate)
 	msr	daifset, #0xf
 	mrs	x3, hcr_el2
 	mrs	x4, par_el1
+	mrs	x5, vbar_el1			// VBAR_EL2
+	adr_l	x6, kvm_vhe_translate_vectors
+	msr	vbar_el1, x6
 	write_hcr_el2 x1
 	isb
 	at	s1e1r, x0
 	isb
 	mrs	x0, par_el1
+SYM_INNER_LABEL(kvm_vhe_translate_out, SYM_L_LOCAL)
 	msr	par_el1, x4
 	write_hcr_el2 x3
+	msr	vbar_el1, x5
 	isb
 	msr	daif, x2
 	ret
 SYM_FUNC_END(kvm_vhe_translate)
+
+/* A walk of the guest's tables has hit something that does not answer. */
+SYM_CODE_START_LOCAL(kvm_vhe_translate_fault)
+	adr_l	x6, kvm_vhe_translate_out
+	msr	elr_el1, x6			// ELR_EL2
+	mov	x0, #1				// PAR_EL1.F
+	eret
+	sb
+SYM_CODE_END(kvm_vhe_translate_fault)
+
+	.align	11
+SYM_CODE_START_NOALIGN(kvm_vhe_translate_vectors)
+	.rept	16
+	.align	7
+	b	kvm_vhe_translate_fault
+	.endr
+	.align	7
+SYM_CODE_END(kvm_vhe_translate_vectors)
 
 /*
  * Exceptions from EL2 itself, while this file's vectors are in use.
