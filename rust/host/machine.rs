@@ -231,3 +231,9 @@ pub fn online_cpus() -> u32 {
 
 /// The width of physical addresses that the kernel is built for.
 pub const PHYSICAL_BITS: u8 = bindings_own::KVM_VHE_PHYSICAL_BITS as u8;
+
+/// Stops the system because of an SError that is uncontainable, with its syndrome.
+pub fn uncontained_error(syndrome: u64) -> ! {
+    // SAFETY: Does not return.
+    unsafe { bindings_own::kvm_vhe_uncontained_error(syndrome) }
+}

@@ -5,6 +5,7 @@
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/module.h>
+#include <linux/panic.h>
 #include <linux/percpu.h>
 #include <linux/pgtable.h>
 #include <linux/preempt.h>
@@ -74,7 +75,7 @@ void kvm_vhe_put_page(struct page *page)
 void kvm_vhe_set_page_dirty(struct page *page)
 {
 	if (!folio_test_dirty(page_folio(page)))
-		set_page_dirty_lock(page);
+		SetPageDirty(page);
 }
 
 phys_addr_t kvm_vhe_page_to_phys(struct page *page)
@@ -223,4 +224,9 @@ void kvm_vhe_rewind_memory_copy(u64 *gprs, u64 *pc, u64 *pstate, u64 esr)
 u32 kvm_vhe_online_cpus(void)
 {
 	return num_online_cpus();
+}
+
+void __noreturn kvm_vhe_uncontained_error(u64 syndrome)
+{
+	panic("kvm_vhe: uncontainable SError, syndrome %#llx\n", syndrome);
 }

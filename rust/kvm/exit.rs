@@ -477,12 +477,21 @@ impl Run<'_> {
 
     /// The guest has caused an SError. It gets one itself, unless hardware has mended the error.
     fn serror(&self, syndrome: SError) {
-        let mended = self.vm.cpus.has_ras()
-            && !syndrome.ids()
-            && matches!(
-                syndrome.aet(),
-                Some(ErrorType::Corrected | ErrorType::Restartable)
-            );
+        /// Fault status: an asynchronous SError, which has a severity.
+        const ASYNCHRONOUS: u64 = 0x11;
+
+        let categorized =
+            self.vm.cpus.has_ras() && !syndrome.ids() && syndrome.dfsc() == ASYNCHRONOUS;
+        let severity = syndrome.aet().filter(|_| categorized);
+
+        if severity == Some(ErrorType::Uncontainable) {
+            // Nobody knows what it has reached.
+            kvm_host::machine::uncontained_error(syndrome.into_raw());
+        }
+        let mended = matches!(
+            severity,
+            Some(ErrorType::Corrected | ErrorType::Restartable)
+        );
         if !mended {
             self.cpu
                 .set_virtual_serror(Some(Events::IMPLEMENTATION_DEFINED.get()));
