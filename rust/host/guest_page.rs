@@ -124,19 +124,24 @@ impl FaultedPage {
         self.page.is_some()
     }
 
-    /// Lets go of a page that has been mapped into the guest, with permission to write if `written`,
-    /// and tells memory management that it is in use. To be called after the lock of the VM's
-    /// tables was released: may sleep.
+    /// Tells memory management that the guest can write to the page. To be called under the lock of
+    /// the VM's tables, under which it was mapped: the notifier that write-protects the page before
+    /// its content is written back takes that lock, too. Does not sleep.
     ///
     /// That suffices for what the guest writes later: before the host takes a dirty page for clean
     /// it write-protects it, which takes the guest's mapping away.
-    pub fn release_mapped(self, written: bool) {
+    pub fn mark_dirty(&self) {
         if let Some(page) = self.page {
-            if written {
-                // SAFETY: By the type invariant the page is valid.
-                unsafe { bindings::kvm_vhe_set_page_dirty(page.as_ptr()) };
-            }
-            // SAFETY: As above.
+            // SAFETY: By the type invariant the page is valid.
+            unsafe { bindings::kvm_vhe_set_page_dirty(page.as_ptr()) };
+        }
+    }
+
+    /// Lets go of a page that has been mapped into the guest, and tells memory management that it is
+    /// in use. To be called after the lock of the VM's tables was released: may sleep.
+    pub fn release_mapped(self) {
+        if let Some(page) = self.page {
+            // SAFETY: By the type invariant the page is valid.
             unsafe { linux::mark_page_accessed(page.as_ptr()) };
         }
     }

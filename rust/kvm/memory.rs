@@ -499,8 +499,11 @@ impl Memory {
             Ok::<_, MapError>(())
         });
         publish();
+        if writable && result.is_ok() {
+            page.mark_dirty();
+        }
         drop(mmu);
-        page.release_mapped(writable);
+        page.release_mapped();
         match result {
             Ok(()) => Ok(Faulted::Mapped),
             Err(MapError::NoTable) => Err(ENOMEM),
