@@ -63,6 +63,10 @@ impl AccessEnv for Vcpu {
         self.id
     }
 
+    fn clidr(&self) -> u64 {
+        0x0a20_0023
+    }
+
     fn ccsidr(&self, csselr: u64) -> u64 {
         self.ccsidr ^ csselr
     }

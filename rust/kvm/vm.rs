@@ -465,7 +465,7 @@ impl Vm {
         });
 
         Controls {
-            features: registers,
+            features: registers.with(Feature::HOST_RAS, self.cpus.has_ras()),
             hcr: traps.hcr.into_raw(),
             hcrx: traps.hcrx.map_or(0, |hcrx| hcrx.into_raw()),
             mdcr: mdcr.into_raw(),

@@ -116,6 +116,7 @@ fn trap(trap: Trap) -> &'static str {
         Trap::Debug => "debug",
         Trap::OsLock => "os lock",
         Trap::Ccsidr => "ccsidr",
+        Trap::Clidr => "levels of cache",
         Trap::Counter => "counter",
     }
 }

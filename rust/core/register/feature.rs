@@ -32,6 +32,8 @@ macro_rules! features {
 features! {
     /// What every VM has.
     ALWAYS,
+    /// FEAT_RAS of the CPUs, whether the VM shows it or not.
+    HOST_RAS,
     /// AArch32 at EL1.
     AARCH32_EL1,
     /// FEAT_SCTLR2.

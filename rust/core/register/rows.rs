@@ -342,7 +342,7 @@ macro_rules! with_registers {
                 class(deferred el12) gate(ALWAYS) reset(0) trap(storage) user(rw) fgt(HFG 38);
             /// Deferred Interrupt Status Register. With HCR_EL2.AMO set the guest's is VDISR_EL2.
             DISR_EL1 = (3, 0, 12, 1, 1)
-                class(deferred at (3, 4, 12, 1, 1) when RAS) gate(ALWAYS) reset(0) trap(storage)
+                class(deferred at (3, 4, 12, 1, 1) when HOST_RAS) gate(ALWAYS) reset(0) trap(storage)
                 user(rw) fgt(none);
             /// Context ID Register.
             CONTEXTIDR_EL1 = (3, 0, 13, 0, 1)

@@ -85,6 +85,10 @@ impl AccessEnv for Env {
         self.id
     }
 
+    fn clidr(&self) -> u64 {
+        mix(self.seed, 0x5000)
+    }
+
     fn ccsidr(&self, csselr: u64) -> u64 {
         mix(self.seed, csselr ^ 0x3000)
     }
@@ -133,6 +137,7 @@ fn spec(env: &Env, reg: Reg, read: bool) -> Does {
                 IdRead::Trap => Refuses(Outcome::IdTrap),
                 _ => UNDEFINED,
             },
+            Trap::Clidr => Gives(env.clidr()),
             Trap::Ccsidr => Gives(env.ccsidr(env.registers[Reg::CSSELR_EL1.index()])),
             Trap::Counter => Gives(env.counter(reg)),
         }
@@ -142,7 +147,7 @@ fn spec(env: &Env, reg: Reg, read: bool) -> Does {
             Trap::WriteIgnored | Trap::RazWi => Nothing,
             Trap::OsLock => Locks,
             Trap::ReadOnly | Trap::Raz | Trap::Undef => UNDEFINED,
-            Trap::Id | Trap::Ccsidr | Trap::Counter => UNDEFINED,
+            Trap::Id | Trap::Clidr | Trap::Ccsidr | Trap::Counter => UNDEFINED,
             Trap::IdUndef => match env.id {
                 IdRead::Trap => Refuses(Outcome::IdTrap),
                 _ => UNDEFINED,
@@ -266,7 +271,6 @@ fn registers_by_name() {
         (range(Reg::DBGWVR_EL1.get(3)), "value", "value"),
         (Reg::CSSELR_EL1, "value", "value"),
         (Reg::MPIDR_EL1, "value", "undefined"),
-        (Reg::CLIDR_EL1, "value", "undefined"),
         (Reg::OSLSR_EL1, "value", "undefined"),
         (Reg::ACTLR_EL1, "value", "ignored"),
         (Reg::OSDLR_EL1, "zero", "ignored"),
