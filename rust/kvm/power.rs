@@ -84,9 +84,12 @@ impl Power {
         }
     }
 
-    /// Sets the state.
+    /// Sets the state. One that is switched off forgets what it was to start with.
     pub(crate) fn set(&self, state: PowerState) {
-        let _start = self.start.lock();
+        let mut start = self.start.lock();
+        if state == PowerState::Stopped {
+            *start = None;
+        }
         self.state.store(state as u32, Relaxed);
     }
 
