@@ -130,6 +130,8 @@ macro_rules! counters {
         impl $crate::counters::CounterSet for $set {
             type Values = [::kernel::sync::atomic::Atomic<u64>; [$($name),+].len()];
 
+            // Copied into each new set, and into nothing else.
+            #[expect(clippy::declare_interior_mutable_const)]
             const ZERO: Self::Values =
                 [const { ::kernel::sync::atomic::Atomic::new(0) }; [$($name),+].len()];
             const NAMES: &'static [&'static str] = &[$($name),+];

@@ -79,7 +79,10 @@ use kvm_host::{
         KVM_ARM_VCPU_PVTIME_IPA, //
     },
     counters::Counters,
-    debug_regs::DebugRegs,
+    debug_regs::{
+        DebugRegs,
+        DEBUG_REGS, //
+    },
     file::AnonFile,
     kick::Kick,
     lock::{
@@ -418,11 +421,11 @@ impl Vcpu {
         let debug = GuestDebug::new(*control as u32).map_err(|_| EINVAL)?;
 
         if debug.uses_hardware() {
-            for n in 0..16 {
-                state.debug_regs.bcr[n] = regs[n];
-                state.debug_regs.bvr[n] = regs[16 + n];
-                state.debug_regs.wcr[n] = regs[32 + n];
-                state.debug_regs.wvr[n] = regs[48 + n];
+            // In the order of `struct kvm_guest_debug_arch`.
+            let all = &mut *state.debug_regs;
+            let sets = [&mut all.bcr, &mut all.bvr, &mut all.wcr, &mut all.wvr];
+            for (set, values) in sets.into_iter().zip(regs.chunks_exact(DEBUG_REGS)) {
+                set.copy_from_slice(values);
             }
         }
         state.debug = debug;
