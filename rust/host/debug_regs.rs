@@ -9,12 +9,15 @@ use crate::{
         msr, //
     },
 };
-use kvm_core::sysreg::SysReg;
+use kvm_core::{
+    idreg::IdAa64Dfr0El1,
+    sysreg::SysReg, //
+};
 
 /// The most breakpoints, and the most watchpoints, that a CPU has without FEAT_Debugv8p9.
 pub const DEBUG_REGS: usize = 16;
 
-/// How many breakpoints and watchpoints the CPUs have; 1 to [`DEBUG_REGS`] each.
+/// How many breakpoints and watchpoints all CPUs have; 1 to [`DEBUG_REGS`] each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DebugResources {
     breakpoints: u8,
@@ -22,14 +25,12 @@ pub struct DebugResources {
 }
 
 impl DebugResources {
-    /// What ID_AA64DFR0_EL1 of this CPU says in BRPs and WRPs.
-    pub fn of_this_cpu(_cpu: &PinnedCpu) -> Self {
-        // SAFETY: The ID registers can be read at EL2.
-        let dfr0 = unsafe { mrs!(SysReg::ID_AA64DFR0_EL1) };
-
+    /// What ID_AA64DFR0_EL1 of the system says in BRPs and WRPs: no CPU that is used for VMs has
+    /// fewer.
+    pub(crate) fn of_system(dfr0: IdAa64Dfr0El1) -> Self {
         Self {
-            breakpoints: (dfr0 >> 12 & 0xf) as u8 + 1,
-            watchpoints: (dfr0 >> 20 & 0xf) as u8 + 1,
+            breakpoints: dfr0.breakpoints(),
+            watchpoints: dfr0.watchpoints(),
         }
     }
 

@@ -4,6 +4,7 @@
 
 use crate::{
     bindings as bindings_own,
+    debug_regs::DebugResources,
     pinned::{
         with_preemption_off,
         PinnedCpu, //
@@ -90,6 +91,11 @@ impl Machine {
     /// What all CPUs have.
     pub fn system(&self) -> &CpuFeatures {
         &self.system
+    }
+
+    /// The breakpoints and watchpoints that all CPUs have.
+    pub fn debug_resources(&self) -> DebugResources {
+        DebugResources::of_system(self.system.dfr0)
     }
 
     /// Reads the ID registers that VMs are made from.

@@ -125,7 +125,6 @@ pub(crate) struct Cpus {
     exposures: SpinLock<Option<Exposures>>,
     /// The vectors that lead out of a guest on each CPU, a [`Vectors`] as a number.
     vectors: KVec<Atomic<u64>>,
-    resources: DebugResources,
     available: ControlRegisters,
     /// Whether the system goes down, so that no guest is entered any more.
     going_down: Atomic<u32>,
@@ -174,7 +173,6 @@ impl Cpus {
             vmids <- new_spinlock!(vmids, "kvm_vhe::Cpus::vmids"),
             exposures <- new_spinlock!(None, "kvm_vhe::Cpus::exposures"),
             vectors: filled(count, || Atomic::new(0))?,
-            resources: with_preemption_off(DebugResources::of_this_cpu),
             available,
             going_down: Atomic::new(0),
         }? Error))
@@ -243,7 +241,7 @@ impl Cpus {
 
     /// The breakpoints and watchpoints of the CPUs.
     pub(crate) fn debug_resources(&self) -> DebugResources {
-        self.resources
+        self.machine.debug_resources()
     }
 
     /// How the host stands towards the attacks by speculation that guests ask about.
@@ -270,7 +268,7 @@ impl Cpus {
     /// Makes a vCPU's side of the CPU.
     pub(crate) fn new_vcpu(&self) -> Result<KBox<VcpuCpu>> {
         KBox::init(
-            VcpuCpu::init(self.host(), self.available, self.resources),
+            VcpuCpu::init(self.host(), self.available, self.debug_resources()),
             GFP_KERNEL_ACCOUNT,
         )
     }

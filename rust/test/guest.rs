@@ -50,7 +50,6 @@ use kvm_core::{
 };
 use kvm_host::{
     cache::Caches,
-    debug_regs::DebugResources,
     guest_tlb::{
         invalidate_vmid,
         Stage2Registers, //
@@ -62,7 +61,6 @@ use kvm_host::{
         PHYSICAL_BITS, //
     },
     pinned::{
-        with_preemption_off,
         PinnedCpu, //
     },
     table_page::{
@@ -197,9 +195,8 @@ pub(crate) fn new_vcpu(machine: &Machine) -> Result<KBox<VcpuCpu>> {
         pmu: has(CpuFeature::PmuV3),
         mpam: host.contains(VmFeature::Mpam),
     };
-    let resources = with_preemption_off(DebugResources::of_this_cpu);
     let cpu = KBox::init(
-        VcpuCpu::init(machine.host, available, resources),
+        VcpuCpu::init(machine.host, available, machine.debug_resources()),
         GFP_KERNEL,
     )?;
     // Its registers where there are such, but no such guest: EL1 is AArch64.

@@ -28,7 +28,8 @@ use crate::{
         IdAa64Mmfr2El1,
         IdAa64Mmfr3El1,
         IdAa64Pfr0El1,
-        IdAa64Pfr1El1, //
+        IdAa64Pfr1El1,
+        IdAa64Pfr2El1, //
     },
 };
 
@@ -121,14 +122,16 @@ impl CpuFeatures {
             AtLeast el0, AtLeast el1, AtLeast el2, AtLeast gic, AtLeast ras, AtLeast sve;
         IdAa64Pfr1El1(|cpu| cpu.pfr1.into_raw()):
             AtLeast mte, AtLeast sme;
+        IdAa64Pfr2El1(|cpu| cpu.pfr2.into_raw()):
+            AtLeast fpmr;
         IdAa64Dfr0El1(|cpu| cpu.dfr0.into_raw()):
-            AtLeast pmuver;
+            AtLeast pmuver, AtLeast brps, AtLeast wrps;
         IdAa64Isar0El1(|cpu| cpu.isar0.into_raw()):
             AtLeast tlb;
         IdAa64Isar1El1(|cpu| cpu.isar1.into_raw()):
-            AtLeast apa, AtLeast api;
+            AtLeast apa, AtLeast api, AtLeast gpa, AtLeast gpi;
         IdAa64Isar2El1(|cpu| cpu.isar2.into_raw()):
-            AtLeast wfxt, AtLeast apa3;
+            AtLeast wfxt, AtLeast apa3, AtLeast gpa3;
         IdAa64Mmfr0El1(|cpu| cpu.mmfr0.into_raw()):
             AtLeast parange, AtLeast tgran4_2, AtLeast tgran16_2, AtLeast tgran64_2, AtLeast fgt,
             AtLeast ecv;
