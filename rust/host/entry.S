@@ -8,7 +8,8 @@
  * controls that make the CPU a guest's: HCR_EL2, CPTR_EL2, VBAR_EL2.  All other
  * state is moved by load and put, or around the call of kvm_vhe_enter().
  *
- * Interrupts, SErrors and debug exceptions are masked throughout.
+ * Interrupts, SErrors and debug exceptions are masked throughout, and no probe
+ * may be put in here: it is all in .noinstr.text.
  */
 #include <linux/arm-smccc.h>
 #include <linux/linkage.h>
@@ -38,6 +39,8 @@
 
 /* PSTATE.IL in SPSR_ELx. */
 #define PSR_IL_SHIFT	20
+
+	.section .noinstr.text, "ax"
 
 #define CTX_SP_EL0	(KVM_VHE_CTX_REGS + 8 * KVM_VHE_REG_SP_EL0)
 #define CTX_APIA	(KVM_VHE_CTX_REGS + 8 * KVM_VHE_REG_APIAKEYLO)
@@ -215,6 +218,20 @@ SYM_INNER_LABEL(kvm_vhe_serror_window_end, SYM_L_LOCAL)
 SYM_FUNC_END(kvm_vhe_enter)
 
 /*
+ * Around a read of PAR_EL1, which can hang CPUs with Cortex-A77's erratum 1508412.
+ */
+	.macro	par_barrier
+alternative_if ARM64_WORKAROUND_1508412
+	dmb	sy
+alternative_else_nop_endif
+	.endm
+
+SYM_FUNC_START(kvm_vhe_par_barrier)
+	par_barrier
+	ret
+SYM_FUNC_END(kvm_vhe_par_barrier)
+
+/*
  * u64 kvm_vhe_translate(u64 va, u64 hcr)
  *
  * Translates an address by the guest's stage 1, as EL1 would for a read; both
@@ -224,7 +241,9 @@ SYM_FUNC_START(kvm_vhe_translate)
 	mrs	x2, daif
 	msr	daifset, #0xf
 	mrs	x3, hcr_el2
+	par_barrier
 	mrs	x4, par_el1
+	par_barrier
 	mrs	x5, vbar_el1			// VBAR_EL2
 	adr_l	x6, kvm_vhe_translate_vectors
 	msr	vbar_el1, x6
@@ -232,7 +251,9 @@ SYM_FUNC_START(kvm_vhe_translate)
 	isb
 	at	s1e1r, x0
 	isb
+	par_barrier
 	mrs	x0, par_el1
+	par_barrier
 SYM_INNER_LABEL(kvm_vhe_translate_out, SYM_L_LOCAL)
 	msr	par_el1, x4
 	write_hcr_el2 x3

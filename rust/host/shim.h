@@ -35,6 +35,7 @@ void kvm_vhe_rewind_memory_copy(u64 *gprs, u64 *pc, u64 *pstate, u64 esr);
 
 /* entry.S */
 u64 kvm_vhe_translate(u64 va, u64 hcr);
+void kvm_vhe_par_barrier(void);
 extern const char kvm_vhe_vectors[];
 void kvm_vhe_get_page(struct page *page);
 void kvm_vhe_put_page(struct page *page);

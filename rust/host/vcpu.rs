@@ -41,6 +41,10 @@ use kvm_core::{
         Gpr, //
     },
     cpu::hardening::ExitHardening,
+    esr::{
+        Esr,
+        ExceptionClass, //
+    },
     guest_debug::{
         guest_only,
         GuestDebug,
@@ -73,10 +77,13 @@ const HCR_DYNAMIC: u64 = HCR_VSE | HCR_TVM;
 /// MDCR_EL2.HPMN: how the event counters are divided, which is the host's business.
 const MDCR_HPMN: u64 = 0x1f;
 
+/// PSTATE.SS: software step.
+const PSTATE_SS: u64 = 1 << 21;
+
 /// OSLSR_EL1.OSLK: the OS lock is locked.
 const OSLSR_OSLK: u64 = 1 << 1;
 
-/// PMUSERENR_EL0.EN, SW, CR and ER.
+/// PMUSERENR_EL0.EN, SW, CR and ER. The host never sets SW.
 const PMUSERENR_ALL: u64 = 0xf;
 
 /// MDCR_EL2.TDE: debug exceptions are taken to EL2.
@@ -504,8 +511,10 @@ impl VcpuCpu {
             }
             if self.available.pmu {
                 // What EL0 does to the monitors is to trap to EL2, not to the guest's EL1.
-                self.host.pmuserenr.set(mrs!(PMUSERENR_EL0));
-                msr!(PMUSERENR_EL0, PMUSERENR_ALL);
+                with_irqs_off(|_| {
+                    self.host.pmuserenr.set(mrs!(PMUSERENR_EL0));
+                    msr!(PMUSERENR_EL0, PMUSERENR_ALL);
+                });
             }
             msr!(HSTR_EL2, kvm_core::traps::HSTR_EL2);
             if self.available.mpam {
@@ -558,7 +567,11 @@ impl VcpuCpu {
 
     /// Takes the vCPU's registers out of the CPU.
     pub(crate) fn put(&self, _cpu: &PinnedCpu) {
+        // SAFETY: No more than a barrier, for PAR_EL1.
+        unsafe { bindings::kvm_vhe_par_barrier() };
         self.switch.regs.put();
+        // SAFETY: As above.
+        unsafe { bindings::kvm_vhe_par_barrier() };
         // SAFETY: As in `load()`; the values are the host's own.
         unsafe {
             // A timer of the guest must not go on in the host.
@@ -569,7 +582,13 @@ impl VcpuCpu {
                 msr!(HCRX_EL2, self.host.hcrx.get());
             }
             if self.available.pmu {
-                msr!(PMUSERENR_EL0, self.host.pmuserenr.get());
+                with_irqs_off(|_| {
+                    // The host lets its user space at the monitors, or not any more, by an
+                    // interrupt: what that has written counts.
+                    if mrs!(PMUSERENR_EL0) == PMUSERENR_ALL {
+                        msr!(PMUSERENR_EL0, self.host.pmuserenr.get());
+                    }
+                });
             }
             if self.available.mpam {
                 // The host may have changed its partition meanwhile.
@@ -626,6 +645,7 @@ impl VcpuCpu {
         let host_mdscr = unsafe { mrs!(MDSCR_EL1) };
         let mdscr = self.mdscr();
         let debug = (host_mdscr | mdscr) & MDSCR_ACTIVE != 0;
+        let pstate = self.switch.pstate.get();
         if debug {
             self.load_debug(mdscr, cpu);
         }
@@ -636,6 +656,9 @@ impl VcpuCpu {
 
         if debug {
             self.put_debug(host_mdscr, cpu);
+            if (code & 0xff) as u32 == bindings::KVM_VHE_CODE_SYNC {
+                self.keep_step_state(pstate);
+            }
         }
         if poe {
             // SAFETY: As above.
@@ -713,6 +736,18 @@ impl VcpuCpu {
         isb();
         // SAFETY: The counterpart of the one in `load_debug()`.
         unsafe { kernel::asm!("msr daifclr, #8"; options(nostack, preserves_flags)) };
+    }
+
+    /// Takes PSTATE as it was at entry, if a synchronous exit is that of the first instruction of a step and
+    /// was for pointer authentication: Cortex-A510's erratum 2077057 corrupts SPSR_EL2 then. The
+    /// instruction has not been executed, so on other CPUs it is the same anyhow.
+    #[cold]
+    fn keep_step_state(&self, pstate: u64) {
+        if pstate & PSTATE_SS != 0
+            && Esr::from_raw(self.switch.esr.get()).ec() == ExceptionClass::PointerAuth
+        {
+            self.switch.pstate.set(pstate);
+        }
     }
 
     /// The guest's debug registers, as its writes left them in memory.
