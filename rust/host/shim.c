@@ -18,6 +18,7 @@
 #include <asm/memory.h>
 
 #include <asm/arch_timer.h>
+#include <asm/debug-monitors.h>
 #include <asm/processor.h>
 #include <asm/traps.h>
 
@@ -219,6 +220,8 @@ void kvm_vhe_rewind_memory_copy(u64 *gprs, u64 *pc, u64 *pstate, u64 esr)
 	arm64_mops_reset_regs(&regs, esr);
 	memcpy(gprs, regs.regs, sizeof(regs.regs));
 	*pc = regs.pc;
+	/* A software step ends here, before the prologue. */
+	*pstate &= ~DBG_SPSR_SS;
 }
 
 u32 kvm_vhe_online_cpus(void)
