@@ -213,7 +213,7 @@ fn split(entry: EntryAddr) -> (u64, usize) {
 pub(crate) enum Faulted {
     /// The guest can go on.
     Mapped,
-    /// There is no memory at the address.
+    /// There is no memory at the address, or none to fetch instructions from.
     NoMemory,
     /// The memory is read-only for the guest.
     ReadOnly,
@@ -469,8 +469,9 @@ impl Memory {
             guest_page::MemoryType::Device => MemoryType::Device,
         };
         let normal = memory == MemoryType::Normal;
-        if execute && !normal {
-            return Err(EFAULT);
+        if execute && !(normal && page.is_ordinary()) {
+            // A device, or what a driver keeps to itself: the guest's fault, not the VMM's.
+            return Ok(Faulted::NoMemory);
         }
         if normal && !self.cpus.has_fwb() {
             // The guest may look at it past the caches.
