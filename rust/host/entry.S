@@ -51,6 +51,17 @@
  * Runs the guest until its next exit; returns a KVM_VHE_CODE_*.
  */
 SYM_FUNC_START(kvm_vhe_enter)
+	/*
+	 * An SError that is pending now is the host's.  It would be taken at the
+	 * guest's first instruction, and pass for the guest's.  With FEAT_RAS one
+	 * that a store of the host has caused shows after a DSB at the latest.
+	 */
+alternative_if ARM64_HAS_RAS_EXTN
+	dsb	nshst
+	isb
+alternative_else_nop_endif
+	mrs	x1, isr_el1
+	tbnz	x1, #8, 5f			// ISR_EL1.A
 	sub	sp, sp, #F_SIZE
 	stp	x29, x30, [sp, #F_FP]
 	stp	x19, x20, [sp, #F_X19]
@@ -214,6 +225,10 @@ SYM_INNER_LABEL(kvm_vhe_serror_window_end, SYM_L_LOCAL)
 	ldp	x27, x28, [sp, #F_X19 + 64]
 	ldr	x18, [sp, #F_X18]
 	add	sp, sp, #F_SIZE
+	ret
+
+	/* As an interrupt: the host takes it as soon as it is unmasked. */
+5:	mov	x0, #KVM_VHE_CODE_IRQ
 	ret
 SYM_FUNC_END(kvm_vhe_enter)
 
