@@ -46,6 +46,10 @@ pub(crate) const MPAMHCR_EL2: SysReg = SysReg::of::<3, 4, 10, 4, 0>();
 pub(crate) const MPAM2_EL2: SysReg = SysReg::of::<3, 4, 10, 5, 0>();
 /// MPAM ID Register.
 pub(crate) const MPAMIDR_EL1: SysReg = SysReg::of::<3, 0, 10, 4, 4>();
+/// Statistical Profiling Control Register of EL1.
+pub(crate) const PMSCR_EL12: SysReg = SysReg::of::<3, 5, 9, 9, 0>();
+/// Profiling Buffer ID Register.
+pub(crate) const PMBIDR_EL1: SysReg = SysReg::of::<3, 0, 9, 10, 7>();
 /// Virtual SError Exception Syndrome Register.
 pub(crate) const VSESR_EL2: SysReg = SysReg::of::<3, 4, 5, 2, 3>();
 /// Floating-point Mode Register.
@@ -70,6 +74,9 @@ pub(crate) const CNTV_CTL_EL02: SysReg = SysReg::of::<3, 5, 14, 3, 1>();
 /// CNTHCTL_EL2.EL1PCEN and EL1PCTEN in the layout for E2H: EL1 and EL0 may use the physical timer
 /// and the physical counter.
 pub(crate) const CNTHCTL_EL1PCEN_EL1PCTEN: u64 = 1 << 11 | 1 << 10;
+
+/// PMBIDR_EL1.P: a higher Exception level has the profiling buffer to itself.
+pub(crate) const PMBIDR_P: u64 = 1 << 4;
 
 /// ICC_SRE_EL2.Enable: EL1 may access ICC_SRE_EL1.
 pub(crate) const ICC_SRE_ENABLE: u64 = 1 << 3;

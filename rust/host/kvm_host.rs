@@ -45,6 +45,7 @@ pub mod guest_time;
 pub mod guest_tlb;
 pub mod kick;
 pub mod preempt_notifier;
+pub mod profiling;
 pub mod signal_mask;
 pub mod task_work;
 pub mod trace;

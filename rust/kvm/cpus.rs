@@ -65,6 +65,7 @@ use kvm_host::{
         with_preemption_off,
         PinnedCpu, //
     },
+    profiling,
     relaxed,
     syscore::SyscoreCallbacks,
     table_page::publish,
@@ -328,6 +329,7 @@ impl Cpus {
 
     fn take(&self, cpu: &PinnedCpu) {
         reset_guest_translation(self.machine.host, cpu);
+        profiling::exclude_guests(self.machine.host, cpu);
         self.in_use.this(cpu).store(true, Relaxed);
     }
 
