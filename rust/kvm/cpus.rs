@@ -65,8 +65,7 @@ use kvm_host::{
         with_preemption_off,
         PinnedCpu, //
     },
-    profiling,
-    relaxed,
+    profiling, relaxed,
     syscore::SyscoreCallbacks,
     table_page::publish,
     translation::reset_guest_translation,
