@@ -86,7 +86,7 @@ pub(crate) fn enable_cap(vm: &Vm, cap: &kvm_enable_cap) -> Result {
     }
     match cap.cap {
         KVM_CAP_ARM_NISV_TO_USER => vm.nisv_to_user.store(true, Relaxed),
-        KVM_CAP_ARM_SYSTEM_SUSPEND => vm.enable_system_suspend(),
+        KVM_CAP_ARM_SYSTEM_SUSPEND => vm.config.enable_system_suspend(),
         KVM_CAP_ARM_WRITABLE_IMP_ID_REGS => vm.enable_writable_implementation()?,
         _ => return Err(EINVAL),
     }

@@ -3,7 +3,11 @@
 //! The services behind HVC and SMC, joined to the VM and the host.
 
 use crate::{
-    vcpu::Vcpu,
+    power::PowerState,
+    vcpu::{
+        request,
+        Vcpu, //
+    },
     vm::{
         Frozen,
         Vm, //
@@ -30,53 +34,12 @@ use kvm_core::{
         PowerOn,
         PowerOnError, //
     },
-    register::Reg,
-    smccc::{
-        FilterRange,
-        RangeStore,
-        StoreFull, //
-    },
+    register::Reg, //
 };
 use kvm_host::{
     time,
     vcpu::VcpuCpu, //
 };
-
-use crate::{
-    power::PowerState,
-    vcpu::request, //
-};
-
-/// The most ranges of a filter.
-const MAX_RANGES: usize = 1024;
-
-/// A VM's filter of calls.
-pub(crate) struct FilterRanges(KVec<FilterRange>);
-
-impl FilterRanges {
-    pub(crate) const fn new() -> Self {
-        Self(KVec::new())
-    }
-}
-
-impl RangeStore for FilterRanges {
-    #[inline]
-    fn ranges(&self) -> &[FilterRange] {
-        &self.0
-    }
-
-    fn insert(&mut self, index: usize, range: FilterRange) -> Result<(), StoreFull> {
-        if self.0.len() >= MAX_RANGES {
-            return Err(StoreFull);
-        }
-        self.0
-            .reserve(1, GFP_KERNEL_ACCOUNT)
-            .map_err(|_| StoreFull)?;
-        self.0
-            .insert_within_capacity(index, range)
-            .map_err(|_| StoreFull)
-    }
-}
 
 /// A vCPU that makes a call, with interrupts off.
 pub(crate) struct Caller<'a> {

@@ -14,13 +14,24 @@ mod power;
 
 mod memory;
 
+mod vcpu;
+
+mod vm;
+
 mod capability;
-mod exit;
 mod firmware;
 mod registers;
+mod reset;
+
 mod run;
-mod vcpu;
-mod vm;
+
+mod exit;
+
+mod run_loop;
+
+mod vcpu_fd;
+
+mod vm_fd;
 
 mod system;
 

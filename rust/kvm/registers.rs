@@ -5,6 +5,10 @@
 //! api.rst, "4.68 KVM_SET_ONE_REG" to "4.85 KVM_GET_REG_LIST".
 
 use crate::{
+    ioctl::{
+        read_user,
+        write_user, //
+    },
     vcpu::{
         pstate_features,
         State,
@@ -63,7 +67,7 @@ const OSLSR_OSLK: u64 = 1 << 1;
 /// # Errors
 ///
 /// `ENOENT` if there is no such register, `EINVAL` if it has another size, `EFAULT`.
-pub(crate) fn get(vm: &Vm, vcpu: &Vcpu, state: &mut State, id: u64, address: usize) -> Result {
+pub(crate) fn get(vm: &Vm, state: &mut State, id: u64, address: usize) -> Result {
     let (value, size): (u128, Size) = match OneReg::from_id(id).map_err(errno_of_id)? {
         OneReg::Core(CoreReg::Vreg(n)) => (
             state.fp.v().get(usize::from(n)).copied().ok_or(ENOENT)?,
@@ -73,7 +77,7 @@ pub(crate) fn get(vm: &Vm, vcpu: &Vcpu, state: &mut State, id: u64, address: usi
         OneReg::Core(CoreReg::Fpcr) => ((*state.fp.fpcr()).into(), Size::U32),
         OneReg::Core(core) => (get_core(state, core).into(), Size::U64),
         OneReg::Sysreg(reg) => (get_sysreg(vm, state, reg)?.into(), Size::U64),
-        OneReg::Other(id) => return get_other(vm, vcpu, state, id, address),
+        OneReg::Other(id) => return get_other(vm, state, id, address),
     };
 
     let bytes = value.to_le_bytes();
@@ -93,7 +97,7 @@ pub(crate) fn set(vm: &Vm, vcpu: &Vcpu, state: &mut State, id: u64, address: usi
     let size = match reg {
         OneReg::Core(core) => core.size(),
         OneReg::Sysreg(_) => Size::U64,
-        OneReg::Other(id) => return set_other(vm, vcpu, state, id, address),
+        OneReg::Other(id) => return set_other(vm, state, id, address),
     };
     let mut bytes = [0; 16];
     UserSlice::new(UserPtr::from_addr(address), size.bytes())
@@ -129,8 +133,12 @@ fn set_core(vm: &Vm, state: &mut State, reg: CoreReg, value: u64) -> Result {
         CoreReg::Gpr(n) => state.cpu.set_gpr(Bits::truncated(n.into()), value),
         CoreReg::Pc => state.cpu.set_pc(value),
         CoreReg::Pstate => state.cpu.set_pstate(
-            GuestPstate::new(value, vm.guest_state(), pstate_features(vm.features()))
-                .map_err(|_| EINVAL)?,
+            GuestPstate::new(
+                value,
+                vm.guest_state(),
+                pstate_features(vm.config.features()),
+            )
+            .map_err(|_| EINVAL)?,
         ),
         CoreReg::Sysreg(reg) => state.cpu.write_any(reg, value),
         CoreReg::Vreg(_) | CoreReg::Fpsr | CoreReg::Fpcr => {}
@@ -141,12 +149,12 @@ fn set_core(vm: &Vm, state: &mut State, reg: CoreReg, value: u64) -> Result {
 fn get_sysreg(vm: &Vm, state: &State, reg: Reg) -> Result<u64> {
     let row = reg.row();
 
-    if !vm.register_features().contains(row.gate) {
+    if !vm.config.register_features().contains(row.gate) {
         return Err(ENOENT);
     }
     match row.user {
         User::Rw | User::OsLock => Ok(state.cpu.read_any(reg)),
-        User::Id => vm.id_register(reg.encoding()).ok_or(ENOENT),
+        User::Id => vm.config.id_register(reg.encoding()).ok_or(ENOENT),
         User::Clidr => Ok(state.cache()?.clidr()),
         User::Counter => Ok(vm.counter(reg)),
         User::Core | User::None => Err(ENOENT),
@@ -156,7 +164,7 @@ fn get_sysreg(vm: &Vm, state: &State, reg: Reg) -> Result<u64> {
 fn set_sysreg(vm: &Vm, vcpu: &Vcpu, state: &mut State, reg: Reg, value: u64) -> Result {
     let row = reg.row();
 
-    if !vm.register_features().contains(row.gate) {
+    if !vm.config.register_features().contains(row.gate) {
         return Err(ENOENT);
     }
     match row.user {
@@ -176,7 +184,8 @@ fn set_sysreg(vm: &Vm, vcpu: &Vcpu, state: &mut State, reg: Reg, value: u64) -> 
             Ok(())
         }
         User::Id => vm
-            .set_id_register(reg.encoding(), value)
+            .config
+            .set_id_register(vm.host_id_registers(), reg.encoding(), value)
             .map_err(errno_of_set),
         User::Clidr => {
             let host = vm.host_id_registers();
@@ -194,18 +203,17 @@ fn set_sysreg(vm: &Vm, vcpu: &Vcpu, state: &mut State, reg: Reg, value: u64) -> 
 }
 
 /// Registers of other groups: cache geometry and firmware.
-fn get_other(vm: &Vm, vcpu: &Vcpu, state: &State, id: u64, address: usize) -> Result {
+fn get_other(vm: &Vm, state: &State, id: u64, address: usize) -> Result {
     if let Some(level) = CacheLevel::from_one_reg(id) {
-        return super::ioctl::write_user(address, &state.cache()?.ccsidr(level));
+        return write_user(address, &state.cache()?.ccsidr(level));
     }
     let register = FwRegister::from_id(id).ok_or(ENOENT)?;
-    let _ = vcpu;
-    super::ioctl::write_user(address, &vm.firmware_register(register))
+    write_user(address, &vm.config.firmware_register(register))
 }
 
-fn set_other(vm: &Vm, vcpu: &Vcpu, state: &mut State, id: u64, address: usize) -> Result {
+fn set_other(vm: &Vm, state: &mut State, id: u64, address: usize) -> Result {
     if let Some(level) = CacheLevel::from_one_reg(id) {
-        let value: u32 = super::ioctl::read_user(address)?;
+        let value: u32 = read_user(address)?;
         let host = vm.host_id_registers();
         return state
             .cache_mut()?
@@ -213,13 +221,13 @@ fn set_other(vm: &Vm, vcpu: &Vcpu, state: &mut State, id: u64, address: usize) -
             .map_err(errno_of_set);
     }
     let register = FwRegister::from_id(id).ok_or(ENOENT)?;
-    let _ = vcpu;
-    vm.set_firmware_register(register, super::ioctl::read_user(address)?)
+    vm.config
+        .set_firmware_register(register, read_user(address)?)
 }
 
 /// Calls `f` with the identifier of each register that the vCPU has.
 fn for_each(vm: &Vm, mut f: impl FnMut(u64) -> Result) -> Result {
-    let features = vm.register_features();
+    let features = vm.config.register_features();
 
     for reg in CoreReg::all() {
         f(reg.id())?;
@@ -250,14 +258,14 @@ fn for_each(vm: &Vm, mut f: impl FnMut(u64) -> Result) -> Result {
 ///
 /// `E2BIG` if the list has no room for them; the number is written then. `EFAULT`.
 pub(crate) fn list(vm: &Vm, address: usize) -> Result {
-    let room: u64 = super::ioctl::read_user(address)?;
+    let room: u64 = read_user(address)?;
     let mut count: u64 = 0;
 
     for_each(vm, |_| {
         count += 1;
         Ok(())
     })?;
-    super::ioctl::write_user(address, &count)?;
+    write_user(address, &count)?;
     if room < count {
         return Err(E2BIG);
     }

@@ -1,22 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! KVM_RUN: the loops around the guest.
+//! A vCPU in KVM_RUN, as the handlers of its exits have it.
 
 use crate::{
-    exit::{
-        Deferred,
-        Fast,
-        Flow, //
-    },
     memory::Reserve,
-    power::PowerState,
-    vcpu::{
-        entry_features,
-        request,
-        Stat,
-        State,
-        Vcpu, //
-    },
+    vcpu::Vcpu,
     vm::{
         Frozen,
         Vm, //
@@ -24,8 +12,15 @@ use crate::{
 };
 use kernel::prelude::*;
 use kvm_core::{
-    bits::Bits,
-    firmware::pv_time::StolenTimeIpa,
+    context::Context,
+    esr::{
+        Esr,
+        SError, //
+    },
+    firmware::{
+        pv_time::StolenTimeIpa,
+        Outcome as Call, //
+    },
     guest_debug::{
         GuestDebug,
         SoftwareStep, //
@@ -35,10 +30,7 @@ use kvm_core::{
         Sctlr2El1, //
     },
     mmio::PendingMmio,
-    pstate::{
-        EntryFeatures,
-        GuestPstate, //
-    },
+    pstate::EntryFeatures,
     register::{
         Feature,
         Reg, //
@@ -47,63 +39,44 @@ use kvm_core::{
     vm_idreg::CacheRegs, //
 };
 use kvm_host::{
-    guest_time::with_guest_time,
-    guest_tlb::Stage2Registers,
-    irqs::{
-        with_irqs_off,
-        IrqsOff, //
-    },
     kick::Running,
-    load::{
-        with_loaded,
-        Load,
-        Loaded, //
-    },
-    neon::with_fp_section,
-    pinned::PinnedCpu,
-    run_page,
-    signal_mask::with_signal_mask,
-    task_work::{
-        handle_work,
-        prepare_guest_entry,
-        userspace_exit,
-        work_pending, //
-    },
-    time, trace,
-    vcpu::{
-        VcpuCpu,
-        Vectors, //
-    },
+    vcpu::VcpuCpu, //
 };
 
-/// A vCPU for load and put.
-pub(crate) struct Loadable<'a> {
-    vm: &'a Vm,
-    vcpu: &'a Vcpu,
-    cpu: &'a VcpuCpu,
-    counts_stolen_time: bool,
+/// What follows an exit with interrupts off.
+pub(crate) enum Fast {
+    /// It is done with: enter the guest.
+    Guest,
+    /// It was an interrupt for the host.
+    Interrupt,
+    /// `Run::slow()` goes on.
+    Slow,
 }
 
-impl Load for Loadable<'_> {
-    #[inline(always)]
-    fn cpu(&self) -> &VcpuCpu {
-        self.cpu
-    }
+/// What follows an exit.
+pub(crate) enum Flow {
+    /// Enter the guest.
+    Guest,
+    /// Return to user space, which finds the reason in `struct kvm_run`.
+    User,
+}
 
-    fn load(&self, cpu: &PinnedCpu) -> Option<(Stage2Registers, Vectors)> {
-        let registers = self.vm.memory.load(cpu, self.vcpu.id)?;
-
-        self.vcpu.stats.count(Stat::Load);
-        if self.counts_stolen_time {
-            self.vcpu.note(request::STOLEN_TIME);
-        }
-        Some((registers, self.vm.cpus.vectors(cpu)))
-    }
-
-    fn put(&self, cpu: &PinnedCpu) {
-        self.vcpu.stats.count(Stat::Put);
-        self.vm.memory.put(cpu);
-    }
+/// What `Run::fast()` leaves to `Run::slow()`.
+#[derive(Default)]
+pub(crate) enum Deferred {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A synchronous exception.
+    Sync(Esr),
+    /// A call whose outcome needs more than registers.
+    Call(Call),
+    /// All of the VM's memory is to be cleaned and invalidated.
+    Flush,
+    /// An SError that the guest has caused.
+    SError(SError),
+    /// PSTATE was none that the CPU can be in.
+    Illegal,
 }
 
 /// A vCPU in KVM_RUN.
@@ -127,196 +100,23 @@ pub(crate) struct Run<'a> {
     pub(crate) reserve: &'a mut Reserve,
 }
 
-/// Why the inner loop was left.
-enum Leave {
-    /// Something is to be looked at first: a signal, a request, an interrupt.
-    Work,
-    /// An exit that may sleep.
-    Exit,
-}
-
-/// KVM_RUN. api.rst, "4.10 KVM_RUN".
-///
-/// # Errors
-///
-/// `EINTR` if a signal is pending or `immediate_exit` is set, `EBUSY` if the system is going down,
-/// `ENOSYS` for an access that says nothing of itself, what a fault on guest memory returns.
-pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
-    let frozen = vm.freeze()?;
-
-    vcpu.apply_power_on(vm, state);
-    state.cpu.set_controls(vm.controls(frozen));
-    let signal_mask = state.signal_mask;
-    let State {
-        cpu,
-        fp,
-        mmio,
-        mmio_far,
-        set_way,
-        flush,
-        debug,
-        step,
-        stolen_time,
-        stolen_start,
-        cache,
-        reserve,
-        ..
-    } = state;
-    let cpu: &VcpuCpu = cpu;
-    let loadable = Loadable {
-        vm,
-        vcpu,
-        cpu,
-        counts_stolen_time: stolen_time.is_some(),
-    };
-    let mut run = Run {
-        vm,
-        frozen,
-        vcpu,
-        cpu,
-        mmio,
-        mmio_far,
-        set_way,
-        flush,
-        debug: *debug,
-        step,
-        stolen_time: *stolen_time,
-        stolen_start,
-        cache: cache.as_deref().ok_or(ENOEXEC)?,
-        entry: entry_features(frozen.features),
-        deferred: Deferred::Nothing,
-        reserve,
-    };
-
-    let result = with_signal_mask(signal_mask, || {
-        vcpu.kick.run(|running| {
-            with_loaded(&loadable, &vm.notifiers, |loaded| {
-                cpu.set_pstate(
-                    run.step
-                        .load(run.debug, GuestPstate::from_exit(cpu.raw_pstate())),
-                );
-                run.mmio.finish(&mut &*cpu, vcpu.run.mmio_data());
-                // The exit that the VMM has just dealt with stays what it was.
-                let result = if vcpu.run.immediate_exit() {
-                    Err(EINTR)
-                } else {
-                    with_fp_section(fp, |fp| run.outer(loaded, running, fp))
-                };
-                cpu.set_pstate(run.step.put(GuestPstate::from_exit(cpu.raw_pstate())));
-                result
-            })
-        })?
-    });
-    userspace_exit();
-    result
-}
-
 impl Run<'_> {
-    /// The loop that may sleep.
-    fn outer(
-        &mut self,
-        loaded: &Loaded<'_, Loadable<'_>>,
-        running: &Running<'_>,
-        fp: &mut kvm_host::neon::FpSection<'_>,
-    ) -> Result<u32> {
-        loop {
-            // Nothing of what follows may find the FP registers to be the guest's.
-            fp.end();
-            self.prepare(loaded, running)
-                .inspect_err(|error| self.interrupted(*error))?;
-            fp.begin().map_err(|_| EBUSY)?;
-            let leave = with_irqs_off(|irqs| {
-                prepare_guest_entry(irqs);
-                with_guest_time(irqs, |irqs| {
-                    let leave = self.inner(loaded, running, irqs);
-                    running.left_guest();
-                    irqs.window();
-                    leave
-                })
-            });
-            fp.end();
-            if let Leave::Exit = leave {
-                match self
-                    .slow(running)
-                    .inspect_err(|error| self.interrupted(*error))?
-                {
-                    Flow::Guest => {}
-                    Flow::User => return Ok(0),
-                }
-            }
-        }
+    /// Leaves an exit to `Run::slow()`.
+    pub(crate) fn defer(&mut self, deferred: Deferred) -> Fast {
+        self.deferred = deferred;
+        Fast::Slow
     }
 
-    fn interrupted(&self, error: Error) {
-        if error == EINTR {
-            self.vcpu.run.set_exit(&run_page::Exit::Interrupted);
-        }
-    }
-
-    /// Does what is to be done before the guest is entered.
-    fn prepare(&mut self, loaded: &Loaded<'_, Loadable<'_>>, running: &Running<'_>) -> Result {
-        handle_work()?;
-        if self.vm.cpus.going_down() {
-            return Err(EBUSY);
-        }
-        if self.flush.is_some() {
-            self.continue_flush()?;
-        }
-        let requests = self.vcpu.take_requests();
-        if requests & request::RELOAD != 0 {
-            self.cpu.set_controls(self.vm.controls(self.frozen));
-            loaded.reload();
-        }
-        if requests & request::STOLEN_TIME != 0 {
-            self.report_stolen_time();
-        }
-        while self.vcpu.power.get() != PowerState::Runnable {
-            running.block(|| self.vcpu.power.get() == PowerState::Runnable)?;
-        }
-        if let Some(on) = self.vcpu.power.take_start() {
-            self.start(&on);
-        }
-        Ok(())
-    }
-
-    /// Starts the vCPU, which was powered off, as CPU_ON says.
-    fn start(&mut self, on: &kvm_core::psci::PowerOnState) {
-        self.vcpu.reset_registers(self.vm, self.cpu);
-        self.mmio.cancel();
-        *self.set_way = SetWay::new(self.vm.cpus.cacheability());
-        self.cpu.trap_vm_controls(self.set_way.tvm());
-        let entry = on.entry(false, self.cpu.read_any(Reg::SCTLR_EL1));
-        self.cpu.set_pc(entry.pc);
-        self.cpu.set_gpr(Bits::of::<0>(), entry.x0);
+    /// The vCPU's registers for emulation.
+    #[inline(always)]
+    pub(crate) fn cpu_context(&self) -> impl Context + '_ {
         self.cpu
-            .set_pstate(self.step.load(self.debug, entry.pstate));
-        self.cpu.write_any(Reg::SCTLR_EL1, entry.sctlr);
     }
 
-    /// The inner loop: enters the guest again and again, with interrupts off.
-    #[inline(never)]
-    fn inner(
-        &mut self,
-        loaded: &Loaded<'_, Loadable<'_>>,
-        running: &Running<'_>,
-        irqs: &mut IrqsOff,
-    ) -> Leave {
-        running.entering_guest(irqs);
-        loop {
-            if self.vcpu.has_requests() || work_pending(irqs) || self.vm.cpus.going_down() {
-                return Leave::Work;
-            }
-            trace::vcpu_entry(self.vcpu.id, self.cpu.pc());
-            let Some(exit) = loaded.enter(irqs) else {
-                self.vcpu.request(request::RELOAD);
-                return Leave::Work;
-            };
-            match self.fast(exit) {
-                Fast::Guest => self.vcpu.stats.count(Stat::InnerLoop),
-                Fast::Interrupt => return Leave::Work,
-                Fast::Slow => return Leave::Exit,
-            }
-        }
+    /// Steps over the trapped instruction.
+    #[inline(always)]
+    pub(crate) fn advance(&self, esr: Esr) {
+        self.cpu_context().advance(esr);
     }
 
     /// SCTLR2_EL1 as far as it has an effect.
@@ -334,15 +134,8 @@ impl Run<'_> {
         let _ = exception.take(&mut &*self.cpu, self.sctlr2(), self.entry);
     }
 
-    /// Writes the vCPU's stolen time to where the guest looks for it.
-    fn report_stolen_time(&self) {
-        let Some(ipa) = self.stolen_time else { return };
-        let stolen = time::run_delay().wrapping_sub(*self.stolen_start);
-        // DEN0057: revision and attributes, then the time. It is the VMM's fault if there is no
-        // memory.
-        let _ = self
-            .vm
-            .memory
-            .write(ipa.stolen_time(), &stolen.to_le_bytes());
+    /// Waits as by WFI: until there is something to do.
+    pub(crate) fn wait(&self, running: &Running<'_>) -> Result {
+        running.block(|| self.vcpu.has_requests() || self.cpu.virtual_serror().is_some())
     }
 }

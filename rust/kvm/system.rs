@@ -11,7 +11,7 @@ use crate::{
         KVM_GET_API_VERSION,
         KVM_GET_VCPU_MMAP_SIZE, //
     },
-    vm::Vm,
+    vm_fd::create_vm, //
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -64,7 +64,7 @@ impl Device for System {
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<u32> {
         match cmd {
             KVM_GET_API_VERSION if arg == 0 => Ok(KVM_API_VERSION),
-            KVM_CREATE_VM => Vm::create(&self.cpus, arg),
+            KVM_CREATE_VM => create_vm(&self.cpus, arg),
             KVM_CHECK_EXTENSION => Ok(check_extension(&self.cpus, arg)),
             KVM_GET_VCPU_MMAP_SIZE if arg == 0 => Ok(VCPU_MMAP_SIZE),
             _ => Err(EINVAL),

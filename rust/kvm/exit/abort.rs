@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Aborts: faults on guest memory, and accesses to devices in user space.
+
+use crate::{
+    memory::Faulted,
+    run::{
+        Flow,
+        Run, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
+use kvm_core::{
+    bits::Bits,
+    esr::{
+        AbortKind,
+        DataAbort,
+        Esr,
+        FaultStatus, //
+    },
+    exit_reason::ExitReason,
+    far::{
+        fault_ipa,
+        HpfarEl2, //
+    },
+    inject::{
+        AbortedAccess,
+        Exception, //
+    },
+    mmio::{
+        self,
+        Direction, //
+    },
+    stage1::descriptor_level, //
+};
+use kvm_host::run_page;
+
+impl Run<'_> {
+    /// An abort that was taken to EL2: stage 2's, or one that memory itself reported.
+    pub(super) fn abort(&mut self, esr: Esr, kind: AbortKind, status: FaultStatus) -> Result<Flow> {
+        let iss = DataAbort::from_raw(esr.payload());
+        let far = self.cpu.far();
+        let translation = matches!(
+            status,
+            FaultStatus::Translation(_) | FaultStatus::AccessFlag(_) | FaultStatus::Permission(_)
+        );
+        if !translation {
+            // The guest's own access has hit something that does not answer, or is broken.
+            self.external_abort(kind, (!iss.fnv()).then_some(far));
+            return Ok(Flow::Guest);
+        }
+        let s1ptw = iss.s1ptw();
+        let hpfar = HpfarEl2::from_raw(self.cpu.hpfar());
+        let ipa = if status.writes_hpfar(s1ptw) {
+            hpfar.page() | if s1ptw { 0 } else { far & 0xfff }
+        } else {
+            // HPFAR_EL2 is UNKNOWN by the architecture; where AT fails, too, what it says is all
+            // there is, and a page of the guest too much is mapped at worst.
+            self.cpu
+                .translate(far)
+                .unwrap_or_else(|| fault_ipa(hpfar, far))
+        };
+        let permission = matches!(status, FaultStatus::Permission(_));
+        let data = kind == AbortKind::Data;
+        let write = if s1ptw {
+            // The walker updates a descriptor.
+            permission
+        } else {
+            data && iss.wnr() && !iss.cm()
+        };
+        let execute = !data && !s1ptw;
+
+        match self.vm.memory.fault(ipa, write, execute, self.reserve)? {
+            Faulted::Mapped => Ok(Flow::Guest),
+            Faulted::Interrupted => Err(EINTR),
+            Faulted::NoMemory | Faulted::ReadOnly if !data && !s1ptw => {
+                self.external_abort(kind, Some(far));
+                Ok(Flow::Guest)
+            }
+            Faulted::NoMemory | Faulted::ReadOnly => self.no_memory(esr, kind, far, ipa),
+        }
+    }
+
+    fn external_abort(&self, kind: AbortKind, far: Option<u64>) {
+        self.inject(Exception::ExternalAbort {
+            kind,
+            access: AbortedAccess::Final { far },
+        });
+    }
+
+    /// An access to where there is no memory, or none for writing: a device, for user space.
+    fn no_memory(&mut self, esr: Esr, kind: AbortKind, far: u64, ipa: u64) -> Result<Flow> {
+        if ipa >= self.vm.memory.limit() {
+            self.external_abort(kind, Some(far));
+            return Ok(Flow::Guest);
+        }
+        let hpfar = HpfarEl2::from_raw(0).with_fipa(Bits::truncated(ipa >> 12));
+
+        let cpu = self.cpu;
+
+        match mmio::decode(&cpu, esr, far, hpfar) {
+            mmio::Outcome::Access(access) => {
+                let len = access.size.bytes().into();
+                self.mmio.start(&access, esr);
+                *self.mmio_far = far;
+                self.vcpu.exits.count(ExitReason::Mmio);
+                self.vcpu.run.set_exit(&match access.direction {
+                    Direction::Write(data) => run_page::Exit::MmioWrite {
+                        address: access.ipa,
+                        len,
+                        data,
+                    },
+                    Direction::Read(_) => run_page::Exit::MmioRead {
+                        address: access.ipa,
+                        len,
+                    },
+                });
+                Ok(Flow::User)
+            }
+            mmio::Outcome::NoSyndrome(undecoded) => {
+                if !self.vm.nisv_to_user.load(Relaxed) {
+                    return Err(ENOSYS);
+                }
+                *self.mmio_far = far;
+                self.vcpu.run.set_exit(&run_page::Exit::ArmNisv {
+                    esr_iss: undecoded.esr_iss,
+                    fault_ipa: undecoded.fault_ipa,
+                });
+                Ok(Flow::User)
+            }
+            mmio::Outcome::LoadStore64B(undecoded) => {
+                *self.mmio_far = far;
+                self.vcpu.run.set_exit(&run_page::Exit::ArmLdst64b {
+                    esr_iss: undecoded.esr_iss,
+                    fault_ipa: undecoded.fault_ipa,
+                });
+                Ok(Flow::User)
+            }
+            mmio::Outcome::Skip => {
+                self.advance(esr);
+                Ok(Flow::Guest)
+            }
+            mmio::Outcome::Walk { far, table } => {
+                let memory = &self.vm.memory;
+                let level = descriptor_level(&self.cpu_context(), far, table, |ipa| {
+                    let mut data = [0; 8];
+                    memory.read(ipa, &mut data).is_ok().then_some(data)
+                });
+                if let Some(level) = level {
+                    self.inject(Exception::ExternalAbort {
+                        kind,
+                        access: AbortedAccess::Walk { far, level },
+                    });
+                }
+                Ok(Flow::Guest)
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An access to a system register, or a system instruction.
+
+use crate::run::{
+    Fast,
+    Run, //
+};
+use kvm_core::{
+    bits::Bits,
+    context::Gpr,
+    esr::{
+        Esr,
+        SystemAccess, //
+    },
+    inject::Exception,
+    register::{
+        access::{
+            emulate,
+            AccessEnv,
+            IdRead,
+            Outcome, //
+        },
+        FeatureSet,
+        Reg, //
+    },
+    setway::SctlrCache,
+    sysreg::SysReg,
+    vm_idreg::{
+        GuestRead,
+        IdView, //
+    },
+};
+use kvm_host::trace;
+
+/// A vCPU that accesses a system register.
+struct Accessing<'a, 'b>(&'a Run<'b>);
+
+impl AccessEnv for Accessing<'_, '_> {
+    #[inline]
+    fn features(&self) -> FeatureSet {
+        self.0.frozen.registers
+    }
+
+    #[inline]
+    fn gpr(&self, n: Bits<5>) -> u64 {
+        self.0.cpu.gpr(n)
+    }
+
+    #[inline]
+    fn set_gpr(&mut self, n: Bits<5>, value: u64) {
+        self.0.cpu.set_gpr(n, value);
+    }
+
+    #[inline]
+    fn read(&self, reg: Reg) -> u64 {
+        self.0.cpu.read_any(reg)
+    }
+
+    #[inline]
+    fn write(&mut self, reg: Reg, value: u64) {
+        self.0.cpu.write_any(reg, value);
+    }
+
+    fn id_register(&self, encoding: SysReg) -> IdRead {
+        let frozen = self.0.frozen;
+
+        match frozen.ids.guest_read(encoding, frozen.features) {
+            Some(GuestRead::Value(value)) => IdRead::Value(value),
+            Some(GuestRead::ThisCpu) => IdRead::Value(self.0.vm.host_id_registers().raw(encoding)),
+            Some(GuestRead::IdTrap) => IdRead::Trap,
+            Some(GuestRead::Undefined) | None => IdRead::Undefined,
+        }
+    }
+
+    fn clidr(&self) -> u64 {
+        self.0.cache.clidr()
+    }
+
+    fn ccsidr(&self, csselr: u64) -> u64 {
+        self.0.cache.guest_ccsidr(csselr)
+    }
+
+    fn counter(&self, reg: Reg) -> u64 {
+        self.0.vm.counter(reg)
+    }
+}
+
+impl Run<'_> {
+    /// A system register, or a system instruction.
+    #[inline]
+    pub(super) fn system(&mut self, access: SystemAccess, esr: Esr) -> Fast {
+        match emulate(access, &mut Accessing(self)) {
+            Outcome::Done => {
+                self.advance(esr);
+                Fast::Guest
+            }
+            Outcome::Undefined => {
+                self.inject(Exception::Undefined);
+                Fast::Guest
+            }
+            Outcome::Unknown => self.unknown(access),
+            Outcome::IdTrap => {
+                self.inject(Exception::SystemAccess {
+                    reg: access.reg(),
+                    rt: Gpr::from_bits(access.rt()),
+                    read: access.read(),
+                });
+                Fast::Guest
+            }
+            Outcome::VmControl { before, after } => self.vm_control(
+                SctlrCache::from_raw(before),
+                SctlrCache::from_raw(after),
+                esr,
+            ),
+            Outcome::SetWay(_) => {
+                let response = self.set_way.set_way();
+                if response.tvm.is_some() {
+                    let sctlr = SctlrCache::from_raw(self.cpu.read(Reg::SCTLR_EL1));
+                    trace::set_way_flush(self.vcpu.id, self.cpu.pc(), sctlr.caches_on());
+                }
+                self.advance(esr);
+                self.respond(response)
+            }
+        }
+    }
+
+    /// An access to what no row of the register table has: UNDEFINED. It may be a register that
+    /// nothing promises to the guest, or a row that is missing, so the first one is said.
+    #[cold]
+    fn unknown(&mut self, access: SystemAccess) -> Fast {
+        kernel::pr_warn_once!(
+            "a guest's {} of {:?} at {:#x} is UNDEFINED: the register table has no row for it\n",
+            if access.read() { "read" } else { "write" },
+            access.reg(),
+            self.cpu.pc(),
+        );
+        self.inject(Exception::Undefined);
+        Fast::Guest
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the vCPUs of a VM are loaded with: its traps.
+
+use crate::cpus::Cpus;
+use kvm_core::{
+    register::{
+        fgt::FineGrainedTraps,
+        Feature,
+        FeatureSet, //
+    },
+    traps::{
+        mdcr,
+        HostTraps,
+        MdcrInputs,
+        VmTraps, //
+    },
+    vm_idreg::{
+        VmFeatures,
+        VmIdRegs, //
+    },
+};
+use kvm_host::vcpu::Controls;
+
+/// CPTR_EL2.E0POE: EL0 may use POR_EL0.
+const CPTR_E0POE: u64 = 1 << 29;
+
+/// ICH_HCR_EL2.TC, TALL0, TALL1 and TDIR.
+const ICH_HCR_TRAP_ALL: u64 = 1 << 10 | 1 << 11 | 1 << 12 | 1 << 14;
+
+/// What vCPUs of a VM with these features are loaded with.
+pub(crate) fn new_controls(
+    cpus: &Cpus,
+    features: VmFeatures,
+    registers: FeatureSet,
+    ids: &VmIdRegs,
+) -> Controls {
+    let host = VmFeatures::of(cpus.id_registers());
+    let traps = VmTraps::of(
+        features,
+        HostTraps {
+            features: host,
+            ctr_is_hosts: false,
+        },
+    );
+    let fine = FineGrainedTraps::new(registers);
+    let mdcr = mdcr(MdcrInputs {
+        // The host's; load keeps it.
+        event_counters: kvm_core::bits::Bits::of::<0>(),
+        guest_debug: false,
+        guest_owns_debug_registers: false,
+    });
+
+    Controls {
+        features: registers.with(Feature::HOST_RAS, cpus.has_ras()),
+        hcr: traps.hcr.into_raw(),
+        hcrx: traps.hcrx.map_or(0, |hcrx| hcrx.into_raw()),
+        mdcr: mdcr.into_raw(),
+        cptr: traps.cptr_with_fp().into_raw()
+            | if registers.contains(Feature::S1POE) {
+                CPTR_E0POE
+            } else {
+                0
+            },
+        hfg: fine.hfg,
+        hfgitr: traps.hfgitr.map_or(0, |hfgitr| hfgitr.into_raw()),
+        hdfg: fine.hdfg,
+        hfgitr2: traps.hfgitr2.map_or(0, |hfgitr2| hfgitr2.into_raw()),
+        cntvoff: 0,
+        vpidr: ids.virtual_midr(),
+        // There is no interrupt controller: all of its registers trap.
+        ich_hcr: ICH_HCR_TRAP_ALL,
+    }
+}

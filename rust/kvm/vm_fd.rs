@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A VM's file descriptor: its ioctls.
+
+use crate::{
+    capability::{
+        check_vm_extension,
+        enable_cap, //
+    },
+    cpus::Cpus,
+    ioctl::*,
+    vcpu::{
+        Stat,
+        Vcpu, //
+    },
+    vcpu_fd::{
+        VcpuFile,
+        TARGET_GENERIC_V8, //
+    },
+    vm::{
+        Vm,
+        MAX_VCPUS, //
+    },
+};
+use kernel::{
+    fs::file::{
+        flags::O_CLOEXEC,
+        FileDescriptorReservation, //
+    },
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
+};
+use kvm_core::{
+    exit_reason::ExitReason,
+    smccc::{
+        FilterRange,
+        KvmSmcccFilter,
+        KVM_ARM_VM_SMCCC_CTRL,
+        KVM_ARM_VM_SMCCC_FILTER, //
+    },
+    vm_idreg::{
+        writable_mask,
+        IdIndex, //
+    },
+};
+use kvm_host::{
+    file::{
+        new_anon_file,
+        AnonFile, //
+    },
+    uapi::{
+        kvm_device_attr,
+        kvm_enable_cap,
+        kvm_userspace_memory_region,
+        kvm_userspace_memory_region2,
+        kvm_vcpu_init,
+        reg_mask_range,
+        zeroed, //
+    },
+};
+
+/// Creates a VM and its file descriptor in the current process.
+///
+/// # Errors
+///
+/// `EMFILE` and `ENFILE` if there are too many files, `EINVAL` if there is no such machine type,
+/// `EBUSY` if the system is going down, `ENOMEM`.
+pub(crate) fn create_vm(cpus: &Arc<Cpus>, machine_type: usize) -> Result<u32> {
+    let fd = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
+    let file = new_anon_file(VmFile::new(Vm::new(cpus, machine_type)?)?)?;
+    let number = fd.reserved_fd();
+
+    fd.fd_install(file);
+    Ok(number)
+}
+
+fn create_vcpu(vm: &Arc<Vm>, id: usize) -> Result<u32> {
+    let id = u32::try_from(id).map_err(|_| EINVAL)?;
+    if id as usize >= MAX_VCPUS {
+        return Err(EINVAL);
+    }
+    let fd = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
+    let vcpu = Vcpu::new(&vm.cpus, id)?;
+    let file = new_anon_file(VcpuFile::new(vm.clone(), vcpu.clone())?)?;
+    vm.add_vcpu(vcpu)?;
+    let number = fd.reserved_fd();
+
+    fd.fd_install(file);
+    Ok(number)
+}
+
+fn writable_masks(vm: &Vm, arg: usize) -> Result {
+    /// KVM_ARM_FEATURE_ID_RANGE.
+    const FEATURE_ID_RANGE: u32 = 0;
+
+    let range: reg_mask_range = read_user(arg)?;
+    if range.range != FEATURE_ID_RANGE || range.reserved != [0; 13] {
+        return Err(EINVAL);
+    }
+    let aarch32 = vm.cpus.id_registers().has_aarch32_el0();
+    for index in IdIndex::all() {
+        let at = (range.addr as usize).wrapping_add(index.get() * 8);
+        write_user(at, &writable_mask(index, aarch32))?;
+    }
+    Ok(())
+}
+
+fn set_smccc_filter(vm: &Vm, address: u64) -> Result {
+    let bytes: [u8; 24] = read_user(address as usize)?;
+    let range = FilterRange::new(&KvmSmcccFilter::from_ne_bytes(&bytes)).map_err(|_| EINVAL)?;
+
+    vm.config.filter_calls(range)
+}
+
+fn device_attr(vm: &Vm, cmd: u32, arg: usize) -> Result {
+    let attr: kvm_device_attr = read_user(arg)?;
+
+    if attr.group != KVM_ARM_VM_SMCCC_CTRL || attr.attr != KVM_ARM_VM_SMCCC_FILTER {
+        return Err(ENXIO);
+    }
+    match cmd {
+        KVM_HAS_DEVICE_ATTR => Ok(()),
+        KVM_SET_DEVICE_ATTR => set_smccc_filter(vm, attr.addr),
+        _ => Err(ENXIO),
+    }
+}
+
+fn preferred_target(arg: usize) -> Result {
+    write_user(
+        arg,
+        &kvm_vcpu_init {
+            target: TARGET_GENERIC_V8,
+            features: [0; 7],
+        },
+    )
+}
+
+/// KVM_SET_USER_MEMORY_REGION as KVM_SET_USER_MEMORY_REGION2.
+fn with_memfd(region: &kvm_userspace_memory_region) -> kvm_userspace_memory_region2 {
+    kvm_userspace_memory_region2 {
+        slot: region.slot,
+        flags: region.flags,
+        guest_phys_addr: region.guest_phys_addr,
+        memory_size: region.memory_size,
+        userspace_addr: region.userspace_addr,
+        ..zeroed()
+    }
+}
+
+/// A VM's file.
+pub(crate) struct VmFile(Arc<Vm>);
+
+impl VmFile {
+    fn new(vm: Arc<Vm>) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self(vm), GFP_KERNEL_ACCOUNT)?)
+    }
+}
+
+impl AnonFile for VmFile {
+    const NAME: &'static CStr = c"kvm-vm";
+
+    fn ioctl(file: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<u32> {
+        let vm = &file.0;
+
+        if !vm.is_ours() {
+            return Err(EIO);
+        }
+        match cmd {
+            KVM_CHECK_EXTENSION => return Ok(check_vm_extension(&vm.cpus, arg)),
+            KVM_CREATE_VCPU => return create_vcpu(vm, arg),
+            KVM_SET_USER_MEMORY_REGION => {
+                let region: kvm_userspace_memory_region = read_user(arg)?;
+                vm.memory.set_region(&with_memfd(&region))?;
+            }
+            KVM_SET_USER_MEMORY_REGION2 => {
+                let region: kvm_userspace_memory_region2 = read_user(arg)?;
+                vm.memory.set_region(&region)?;
+            }
+            KVM_ENABLE_CAP => {
+                let cap: kvm_enable_cap = read_user(arg)?;
+                enable_cap(vm, &cap)?;
+            }
+            KVM_ARM_PREFERRED_TARGET => preferred_target(arg)?,
+            KVM_ARM_GET_REG_WRITABLE_MASKS => writable_masks(vm, arg)?,
+            KVM_SET_DEVICE_ATTR | KVM_GET_DEVICE_ATTR | KVM_HAS_DEVICE_ATTR => {
+                device_attr(vm, cmd, arg)?
+            }
+            _ => return Err(EINVAL),
+        }
+        Ok(0)
+    }
+
+    fn show_fdinfo(file: ArcBorrow<'_, Self>, m: &SeqFile) {
+        let vm = &file.0;
+
+        seq_print!(m, "kvm-ipa-bits:\t{}\n", vm.ipa.get());
+        seq_print!(m, "table_pages:\t{}\n", vm.memory.table_pages());
+        // What the vCPUs count, added up.
+        for reason in ExitReason::ALL {
+            let mut sum: u64 = 0;
+            vm.for_each_vcpu(|vcpu| {
+                sum = sum.wrapping_add(vcpu.exits.get(*reason));
+                true
+            });
+            seq_print!(m, "{}:\t{}\n", reason.name(), sum);
+        }
+        for stat in Stat::ALL {
+            let mut sum: u64 = 0;
+            vm.for_each_vcpu(|vcpu| {
+                sum = sum.wrapping_add(vcpu.stats.get(*stat));
+                true
+            });
+            seq_print!(m, "{}:\t{}\n", stat.name(), sum);
+        }
+    }
+}
