@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A VM's memory, and access to it.
+
+use crate::{
+    cpus::Cpus,
+    memory::{
+        mmu::{
+            Mmu,
+            BUDGET, //
+        },
+        slots::Slots,
+        translation::Translation, //
+    },
+};
+use core::ops::Range;
+use kernel::{
+    new_mutex, new_spinlock,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex,
+        SpinLock, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    },
+};
+use kvm_core::{
+    invalidate::InvalidateSeq,
+    ipa::IpaBits,
+    memslot::Flags,
+    stage2::{
+        Config,
+        Format,
+        Progress,
+        Stage2,
+        TableAddr, //
+    },
+};
+use kvm_host::{
+    cache::Caches,
+    guest_tlb::Stage2Registers,
+    pinned::PinnedCpu,
+    table_page::{
+        TableArena,
+        ZeroedPages, //
+    },
+};
+
+/// A VM's memory.
+#[pin_data]
+pub(crate) struct Memory {
+    pub(super) cpus: Arc<Cpus>,
+    pub(super) ipa: IpaBits,
+    pub(super) translation: Translation,
+    pub(super) caches: Caches,
+    /// Serialises changes of the slots.
+    #[pin]
+    pub(super) update: Mutex<()>,
+    #[pin]
+    pub(super) mmu: SpinLock<Mmu>,
+}
+
+impl Memory {
+    pub(crate) fn new(cpus: Arc<Cpus>, ipa: IpaBits) -> Result<impl PinInit<Self, Error>> {
+        let config = Config::for_cpu(
+            cpus.cpu_features(),
+            cpus.capabilities().granule,
+            ipa,
+            cpus.physical_bits(),
+        );
+        let format = Format::new(config).map_err(|_| EINVAL)?;
+        let geometry = *format.geometry();
+        let order = (geometry.root_size() as usize / PAGE_SIZE)
+            .max(1)
+            .next_power_of_two()
+            .trailing_zeros();
+        let arena = TableArena::new()?;
+        let root =
+            TableAddr::new(arena.add(ZeroedPages::new(order)?), config.granule).ok_or(ENOMEM)?;
+        let stage2 = Stage2::new(format, root).ok_or(EINVAL)?;
+        let translation = Translation::new(cpus.clone(), &format, root)?;
+
+        Ok(try_pin_init!(Self {
+            cpus,
+            ipa,
+            translation,
+            caches: Caches::of_system(),
+            update <- new_mutex!((), "kvm_vhe::Memory::update"),
+            mmu <- new_spinlock!(Mmu {
+                slots: Slots::new(),
+                stage2,
+                arena,
+                seq: InvalidateSeq::new(),
+            }, "kvm_vhe::Memory::mmu"),
+        }? Error))
+    }
+
+    /// A vCPU comes to the current CPU: what it is loaded with. Interrupts are off.
+    pub(crate) fn load(&self, cpu: &PinnedCpu, vcpu: u32) -> Option<Stage2Registers> {
+        self.translation.load(cpu, vcpu)
+    }
+
+    /// A vCPU has left the current CPU.
+    pub(crate) fn put(&self, cpu: &PinnedCpu) {
+        self.translation.put(cpu);
+    }
+
+    /// Unmaps guest addresses, in bounded steps.
+    pub(super) fn unmap(&self, range: Range<u64>) {
+        let mut from = range.start;
+        loop {
+            let mut mmu = self.mmu.lock();
+            let progress = mmu.with_tables(&self.translation, None, |stage2, tables| {
+                stage2.unmap(tables, from..range.end, BUDGET)
+            });
+            match progress {
+                Progress::Done => break,
+                Progress::More(next) => from = next,
+            }
+        }
+    }
+
+    /// How many pages the tables have.
+    pub(crate) fn table_pages(&self) -> u64 {
+        self.mmu.lock().arena.pages()
+    }
+
+    /// The first guest address that is beyond what the VM can have.
+    pub(crate) fn limit(&self) -> u64 {
+        self.ipa.size()
+    }
+
+    /// Whether there is memory at a guest address.
+    pub(crate) fn is_memory(&self, ipa: u64) -> bool {
+        self.mmu.lock().slots.find(ipa).is_some()
+    }
+
+    /// Reads guest memory within a page. May sleep.
+    pub(crate) fn read(&self, ipa: u64, data: &mut [u8]) -> Result {
+        let (hva, _) = self.mmu.lock().slots.find(ipa).ok_or(EFAULT)?;
+        let at = hva + ipa as usize % PAGE_SIZE;
+        UserSlice::new(UserPtr::from_addr(at), data.len())
+            .reader()
+            .read_slice(data)
+    }
+
+    /// Writes guest memory within a page. May sleep.
+    pub(crate) fn write(&self, ipa: u64, data: &[u8]) -> Result {
+        let (hva, flags) = self.mmu.lock().slots.find(ipa).ok_or(EFAULT)?;
+        if flags.contains(Flags::READONLY) {
+            return Err(EFAULT);
+        }
+        let at = hva + ipa as usize % PAGE_SIZE;
+        UserSlice::new(UserPtr::from_addr(at), data.len())
+            .writer()
+            .write_slice(data)
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A VM's stage 2 translation in the CPUs: its VMID, its tables, what TLBs hold of it.
+
+use crate::cpus::Cpus;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+use kvm_core::{
+    stage2::{
+        Format,
+        TableAddr,
+        VtcrEl2,
+        VttbrEl2, //
+    },
+    vmid::Vmid, //
+};
+use kvm_host::{
+    guest_tlb::{
+        invalidate_ipas,
+        invalidate_local,
+        LevelHint,
+        Stage2Registers, //
+    },
+    percpu::PerCpu,
+    pinned::PinnedCpu, //
+};
+
+/// A VM's stage 2 to the CPUs.
+pub(super) struct Translation {
+    cpus: Arc<Cpus>,
+    root: TableAddr,
+    vtcr: u64,
+    /// The VM's [`Vmid`], 0 if it never had one.
+    vmid: Atomic<u64>,
+    /// One more than the number of the vCPU that was last on each CPU. TLBs may hold what is private
+    /// to a vCPU, by its ASIDs and without (FEAT_CnP).
+    last_vcpu: PerCpu<Atomic<u32>>,
+}
+
+impl Translation {
+    pub(super) fn new(cpus: Arc<Cpus>, format: &Format, root: TableAddr) -> Result<Self> {
+        Ok(Self {
+            cpus,
+            root,
+            vtcr: VtcrEl2::new(format).into_raw(),
+            vmid: Atomic::new(0),
+            last_vcpu: PerCpu::new()?,
+        })
+    }
+
+    /// The VM's translation for TLB maintenance; [`None`] if it never ran.
+    fn registers(&self) -> Option<Stage2Registers> {
+        Vmid::from_raw(self.vmid.load(Relaxed)).map(|vmid| self.registers_for(vmid))
+    }
+
+    fn registers_for(&self, vmid: Vmid) -> Stage2Registers {
+        Stage2Registers {
+            vttbr: VttbrEl2::new(self.root, vmid.number()).into_raw(),
+            vtcr: self.vtcr,
+        }
+    }
+
+    /// A vCPU comes to the current CPU: what it is loaded with. Interrupts are off.
+    pub(super) fn load(&self, cpu: &PinnedCpu, vcpu: u32) -> Option<Stage2Registers> {
+        let vmid = self.cpus.load_vmid(cpu, &self.vmid)?;
+        let registers = self.registers_for(vmid);
+        let last = self.last_vcpu.this(cpu);
+
+        if last.load(Relaxed) != vcpu + 1 {
+            invalidate_local(self.cpus.host(), registers, cpu);
+            last.store(vcpu + 1, Relaxed);
+        }
+        Some(registers)
+    }
+
+    /// A vCPU has left the current CPU.
+    pub(super) fn put(&self, cpu: &PinnedCpu) {
+        self.cpus.unload_vmid(cpu, &self.vmid);
+    }
+
+    /// Takes the translations of guest addresses out of the TLBs. A VM that never ran has nothing
+    /// in any.
+    pub(super) fn invalidate(&self, ipa: u64, size: u64) {
+        if let Some(registers) = self.registers() {
+            let count = (size / PAGE_SIZE as u64) as usize;
+            invalidate_ipas(
+                self.cpus.host(),
+                registers,
+                ipa,
+                PAGE_SIZE as u64,
+                count,
+                LevelHint::NONE,
+            );
+        }
+    }
+}
