@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The controls of a guest: what is set at load, beside its registers.
+
+use kvm_core::register::FeatureSet;
+
+/// What is set at load, beside the registers: the controls of the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Controls {
+    /// The features whose deferred registers are loaded.
+    pub features: FeatureSet,
+    /// HCR_EL2, less what changes while the vCPU runs.
+    pub hcr: u64,
+    /// HCRX_EL2; zero where the CPU has none.
+    pub hcrx: u64,
+    /// MDCR_EL2, less HPMN.
+    pub mdcr: u64,
+    /// CPTR_EL2, with the layout for E2H.
+    pub cptr: u64,
+    /// HFGRTR_EL2 and HFGWTR_EL2.
+    pub hfg: u64,
+    /// HFGITR_EL2.
+    pub hfgitr: u64,
+    /// HDFGRTR_EL2 and HDFGWTR_EL2.
+    pub hdfg: u64,
+    /// HFGITR2_EL2.
+    pub hfgitr2: u64,
+    /// CNTVOFF_EL2.
+    pub cntvoff: u64,
+    /// VPIDR_EL2, the guest's MIDR_EL1, if it is not the CPU's.
+    pub vpidr: Option<u64>,
+    /// ICH_HCR_EL2: what of the GIC's CPU interface traps.
+    pub ich_hcr: u64,
+}
+
+/// Which registers of controls the CPUs have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ControlRegisters {
+    /// FEAT_FGT.
+    pub fgt: bool,
+    /// FEAT_FGT2.
+    pub fgt2: bool,
+    /// FEAT_HCX.
+    pub hcx: bool,
+    /// FEAT_RAS: VSESR_EL2.
+    pub ras: bool,
+    /// FEAT_PMUv3: PMUSERENR_EL0.
+    pub pmu: bool,
+    /// FEAT_MPAM: MPAM2_EL2.
+    pub mpam: bool,
+}
