@@ -2,11 +2,13 @@
 
 //! One CPU's features, whether the hypervisor can work with them, and what its speculation needs.
 
-pub mod compat;
 pub mod features;
 pub mod hardening;
-pub mod host;
+
 pub mod registers;
+
+pub mod compat;
+pub mod host;
 
 pub use self::{
     compat::{

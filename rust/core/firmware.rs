@@ -8,14 +8,18 @@
 //! Sources: Documentation/virt/kvm/arm/fw-pseudo-registers.rst and hypercalls.rst, and the Arm
 //! documents that each file names.
 
-pub mod arch;
-pub mod handle;
 pub mod pv_time;
-pub mod register;
-pub mod state;
 pub mod trng;
-pub mod vendor;
 pub mod workaround;
+
+pub mod register;
+
+pub mod state;
+
+pub mod arch;
+pub mod vendor;
+
+pub mod handle;
 
 pub use self::{
     handle::{

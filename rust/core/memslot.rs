@@ -14,13 +14,12 @@
 //!
 //! [`Borrow`]: core::borrow::Borrow
 
-pub mod region;
-
 pub mod slot;
 
-pub mod plan;
-
 pub mod lookup;
+pub mod region;
+
+pub mod plan;
 
 pub use self::{
     lookup::{

@@ -9,11 +9,13 @@
 //! Source: Arm DEN0022, "Power State Coordination Interface", and include/uapi/linux/psci.h.
 
 pub mod affinity;
-pub mod call;
 pub mod event;
-pub mod function;
 pub mod reset;
 pub mod version;
+
+pub mod function;
+
+pub mod call;
 
 pub use self::{
     affinity::{

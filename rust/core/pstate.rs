@@ -3,10 +3,13 @@
 //! Processor state: PSTATE as SPSR_ELx holds it, what of it a VM may have, and how an exception
 //! changes it.
 
-pub mod entry;
-pub mod guest;
 pub mod mode;
+
 pub mod spsr;
+
+pub mod guest;
+
+pub mod entry;
 
 pub use self::{
     entry::{

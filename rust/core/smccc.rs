@@ -5,9 +5,10 @@
 //!
 //! Source: Arm DEN0028, "SMC Calling Convention".
 
+pub mod function;
+
 pub mod call;
 pub mod filter;
-pub mod function;
 
 pub use self::{
     call::{

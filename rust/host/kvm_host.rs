@@ -26,6 +26,8 @@ pub mod shared_page;
 pub mod table_page;
 pub mod uapi;
 
+pub mod debug_regs;
+
 pub mod counters;
 pub mod cpu_pm;
 pub mod file;
@@ -51,7 +53,6 @@ pub mod task_work;
 pub mod trace;
 pub mod translation;
 
-pub mod debug_regs;
 pub mod neon;
 mod registers;
 mod switch;
