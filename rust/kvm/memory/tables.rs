@@ -23,7 +23,7 @@ use kvm_host::table_page::{
 /// Tables that a fault may need.
 pub(crate) type Reserve = PageReserve<4>;
 
-/// The tables and TLBs as [`Stage2`] works on them.
+/// The tables and TLBs as [`Stage2`](kvm_core::stage2::Stage2) works on them.
 pub(super) struct Tables<'a> {
     pub(super) arena: &'a mut TableArena,
     pub(super) reserve: Option<&'a mut Reserve>,
