@@ -279,6 +279,37 @@ fn abort_qualifiers() {
     assert!(flags(1 << 43).hdbssf());
 }
 
+/// What an access asks of stage 2, by what it is, and not by WnR alone.
+#[test]
+fn accesses_that_need_write_permission() {
+    let permission = FaultStatus::Permission(level(3));
+    let translation = FaultStatus::Translation(level(3));
+    // (cm, s1ptw, wnr, the status), and whether it needs write permission.
+    for ((cm, s1ptw, wnr, status), write) in [
+        ((false, false, false, translation), false),
+        ((false, false, false, permission), false),
+        ((false, false, true, translation), true),
+        ((false, false, true, permission), true),
+        // Cache maintenance, of which DC IVAC alone is refused for want of a permission. It would be
+        // refused for ever were it taken for a read.
+        ((true, false, true, translation), false),
+        ((true, false, true, permission), true),
+        // A walk, which writes if hardware updates the descriptor.
+        ((false, true, true, translation), false),
+        ((false, true, false, permission), true),
+        // A walk for an address translation instruction.
+        ((true, true, false, translation), false),
+        ((true, true, false, permission), true),
+    ] {
+        let abort = DataAbort::from_raw(0)
+            .with_dfsc(status.to_bits().unwrap())
+            .with_cm(cm)
+            .with_s1ptw(s1ptw)
+            .with_wnr(wnr);
+        assert_eq!(abort.needs_write(), write, "{abort:?}");
+    }
+}
+
 #[test]
 fn instruction_aborts() {
     // A page that is not mapped at level 2, from EL0 and from EL1, on a stage 1 walk the second.
