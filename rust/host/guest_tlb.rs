@@ -95,8 +95,8 @@ pub fn invalidate_vmid(_host: VheHost, stage2: Stage2Registers) {
 
 /// Invalidates, on this CPU only, all translations of the VMID at stage 1 or combined: what another
 /// vCPU of the VM left here, since vCPUs share the VMID, and each has ASIDs and local invalidation
-/// of its own. Instruction caches are not concerned: they are physically tagged, and HCR_EL2.FB
-/// makes a guest's local maintenance of them reach all CPUs.
+/// of its own. And the instruction cache, into which a vCPU with its MMU off may have fetched from
+/// the Point of Coherency what others have cleaned to the Point of Unification only.
 pub fn invalidate_local(_host: VheHost, stage2: Stage2Registers, _cpu: &PinnedCpu) {
     // SAFETY: As in `invalidate_ipas()`.
     unsafe { bindings::kvm_vhe_tlbi_local(stage2.vttbr, stage2.vtcr) }

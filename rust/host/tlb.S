@@ -146,10 +146,16 @@ SYM_FUNC_END(kvm_vhe_tlbi_vmid)
 
 /*
  * void kvm_vhe_tlbi_local(u64 vttbr, u64 vtcr)
+ *
+ * The instruction cache goes as well.  A vCPU whose stage 1 is off may fetch past
+ * the data caches, from the Point of Coherency, and leave what it has found there
+ * for the next vCPU, which counts on the Point of Unification and cleans what it
+ * writes no further.
  */
 SYM_FUNC_START(kvm_vhe_tlbi_local)
 	guest_regime_enter
 	tlbi	vmalle1
+	ic	iallu
 	dsb	nsh
 	isb
 	guest_regime_leave
