@@ -24,6 +24,10 @@ pub struct Caches {
     /// Whether an instruction cache may find a line under addresses other than those that it was
     /// invalidated by.
     aliasing: bool,
+    /// Instruction fetches see what data caches have (IDC).
+    unified: bool,
+    /// Instruction caches need no invalidation (DIC).
+    follows: bool,
 }
 
 impl Caches {
@@ -47,6 +51,22 @@ impl Caches {
             // DminLine is the logarithm of the number of words.
             line: 4 << (ctr >> 16 & 0xf),
             aliasing: ctr >> 14 & 0b11 == VIPT,
+            unified: ctr >> 28 & 1 != 0,
+            follows: ctr >> 29 & 1 != 0,
+        }
+    }
+
+    /// Whether instruction fetches see what data caches have, without its being cleaned.
+    pub fn is_unified(&self) -> bool {
+        self.unified
+    }
+
+    /// Invalidates the instruction caches of all CPUs, unless they follow what is written to memory by
+    /// themselves (CTR_EL0.DIC).
+    pub fn invalidate_instructions(&self) {
+        if !self.follows {
+            // SAFETY: Nothing but speed depends on what an instruction cache holds.
+            unsafe { bindings::kvm_vhe_icache_inval_all() };
         }
     }
 

@@ -98,6 +98,8 @@ pub(crate) struct State {
     pub(crate) fp: KBox<FpState>,
     /// What it was initialised with.
     pub(crate) flags: Option<VcpuFeatures>,
+    /// Whether there was a KVM_RUN since it was made.
+    pub(crate) has_run: bool,
     pub(crate) cache: Option<KBox<CacheRegs>>,
     /// Where a flush of the VM's memory goes on that a signal has interrupted.
     pub(crate) flush: Option<u64>,
@@ -213,6 +215,7 @@ impl Vcpu {
             cpu: cpus.new_vcpu()?,
             fp: KBox::new(FpState::new(), GFP_KERNEL_ACCOUNT)?,
             flags: None,
+            has_run: false,
             cache: None,
             flush: None,
             reserve: Reserve::new(),

@@ -124,6 +124,18 @@ impl Memory {
         }
     }
 
+    /// A vCPU that has run starts anew. What the VMM has written to memory meanwhile, through its
+    /// caches, is to be seen by a guest whose caches are off, and by its instruction fetches: what is
+    /// mapped again after a fault is cleaned. With FEAT_S2FWB all accesses to data are cached, and
+    /// there is no more to do than for the instruction caches, unless these need the cleaning, too.
+    pub(crate) fn restart(&self) {
+        if self.cpus.has_fwb() && self.caches.is_unified() {
+            self.caches.invalidate_instructions();
+        } else {
+            self.unmap(0..self.ipa.size());
+        }
+    }
+
     /// How many pages the tables have.
     pub(crate) fn table_pages(&self) -> u64 {
         self.mmu.lock().arena.pages()

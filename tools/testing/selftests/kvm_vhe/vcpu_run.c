@@ -6,6 +6,7 @@
  */
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 #include "kselftest_harness.h"
 #include "kvm_vhe_test.h"
@@ -84,6 +85,61 @@ TEST_F(vcpu_run, immediate_exit_completes_mmio)
 	self->vcpu.run->immediate_exit = 0;
 	EXPECT_EQ(GUEST_DONE, guest_run(&self->vcpu));
 	EXPECT_EQ(answer, self->vcpu.value);
+}
+
+/* Reads all of the guest's free memory. */
+GUEST uint64_t read_all(uint64_t unused);
+GUEST uint64_t read_all(uint64_t unused)
+{
+	uint64_t at;
+
+	for (at = GUEST_FREE; at < GUEST_RAM + GUEST_RAM_SIZE; at += 4096)
+		(void)*(volatile uint64_t *)at;
+	return unused;
+}
+
+/* Faults that mapped memory, and the few that are guest_say(). */
+static long mapped(struct vcpu *vcpu)
+{
+	return vcpu_counter(vcpu, "stage2_fault_exits") +
+	       vcpu_counter(vcpu, "instruction_abort_exits");
+}
+
+/*
+ * What a VMM writes to memory before it starts a vCPU anew is to be seen by a guest
+ * whose caches are off, and by its instruction fetches: the memory is mapped anew,
+ * which is when it is cleaned, unless the hardware needs neither. A vCPU that has
+ * not run has nothing to lose. The counters are the module's.
+ */
+TEST_F(vcpu_run, init_again_cleans_memory)
+{
+	long pages = (GUEST_RAM + GUEST_RAM_SIZE - GUEST_FREE) / 4096, before;
+	int fwb = host_is_module() ? module_found("FWB") : -1;
+	struct vcpu fresh;
+	uint64_t ctr;
+
+	if (fwb < 0)
+		SKIP(return, "the counters are the module's");
+	ASSERT_EQ(0, madvise(self->vm.ram, GUEST_RAM_SIZE, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, vcpu_open(&self->vm, &fresh, 1));
+	ASSERT_EQ(0, guest_finish(&self->vcpu, read_all, 0, 0));
+	before = mapped(&self->vcpu);
+	EXPECT_LE(pages, before);
+	/* Nothing is taken away without need. */
+	ASSERT_EQ(0, vcpu_init(&fresh, 1 << KVM_ARM_VCPU_PSCI_0_2));
+	ASSERT_EQ(0, guest_finish(&self->vcpu, read_all, 0, 0));
+	EXPECT_GT(before + 8, mapped(&self->vcpu));
+
+	ASSERT_EQ(0, vcpu_init(&self->vcpu, 1 << KVM_ARM_VCPU_PSCI_0_2));
+	ASSERT_EQ(0, guest_finish(&self->vcpu, read_all, 0, 0));
+	asm volatile("mrs %0, ctr_el0" : "=r" (ctr));
+	/* CTR_EL0.IDC: instruction fetches see what data caches have. */
+	if (fwb && ctr & 1 << 28) {
+		EXPECT_GT(before + 8, mapped(&self->vcpu));
+	} else {
+		EXPECT_LE(before + pages, mapped(&self->vcpu));
+	}
+	vcpu_destroy(&fresh);
 }
 
 static void nothing(int sig)
