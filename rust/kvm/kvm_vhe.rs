@@ -63,6 +63,12 @@ module! {
     description: "KVM for arm64 with VHE, in Rust",
     license: "GPL",
     alias: ["devname:kvm", "char-major-10-232"],
+    params: {
+        vmid_bits: i64 {
+            default: 0,
+            description: "8: use 256 VMIDs, however many the CPUs have, so that they run out sooner",
+        },
+    },
 }
 
 /// The loaded module. Dropping it undoes, from the first field to the last, what loading did.
@@ -81,10 +87,19 @@ struct KvmVhe {
 impl kernel::InPlaceModule for KvmVhe {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(|| {
-            let machine = Machine::probe().map_err(|refusal| {
+            let mut machine = Machine::probe().map_err(|refusal| {
                 pr_err!("not loaded: {}\n", core::format_args!("{refusal}"));
                 ENODEV
             })?;
+            machine.capabilities.vmid_bits = match module_parameters::vmid_bits.value() {
+                0 => machine.capabilities.vmid_bits,
+                // The low numbers are right with VTCR_EL2.VS set as well.
+                8 => 8,
+                other => {
+                    pr_err!("not loaded: vmid_bits={} is neither 0 nor 8\n", other);
+                    return Err(EINVAL);
+                }
+            };
             let capabilities = machine.capabilities;
             let cpus = Cpus::new(machine)
                 .and_then(|cpus| Arc::pin_init(cpus, GFP_KERNEL))

@@ -244,6 +244,14 @@ TEST_F(module_load, only_once)
 	EXPECT_EQ(0, module_remove());
 }
 
+TEST_F(module_load, refused_parameter)
+{
+	EXPECT_EQ(-EINVAL, module_insert(module_file, "vmid_bits=9"));
+	EXPECT_EQ(3, kmsg_find(self->log, "vmid_bits=9 is neither 0 nor 8", self->line,
+			       sizeof(self->line)));
+	EXPECT_TRUE(node_absent());
+}
+
 TEST_F(module_load, unknown_parameter)
 {
 	ASSERT_EQ(0, module_insert(module_file, "no_such_thing=1"));
