@@ -114,7 +114,7 @@ def main_run(scripts: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
              "reopen", "daemon", "disk", "cpu", "warn"]
     return lab(where / "out", "--cpu", "max,sve=off", "--disk", f"{disk}:ro",
                "--disk", f"{scratch}:snapshot",
-               "--test-timeout", "2", "--file", f"{where / 'data'}:/data/file",
+               "--test-timeout", "10", "--file", f"{where / 'data'}:/data/file",
                "--env", "EXTRA=[extra]", "--before", "echo '[before]' >/run/before",
                "--after", "[ -e /run/before ]", "--allow-splat", r"provoked\.c:7",
                *[str(scripts / n) for n in names], f"args={scripts / 'args'} 'a b' \"c'd\"")
@@ -124,7 +124,7 @@ def main_run(scripts: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     ("pass", "pass", ""), ("failpoint", "fail", "1 of 2 points failed"),
     ("exit3", "fail", "exit code 3"), ("skip", "skip", "SKIP not here"),
     ("short", "fail", "3 points planned, 1 reported"), ("segv", "fail", "killed by SIGSEGV"),
-    ("hang", "timeout", "killed after its 2 s"), ("big", "pass", ""), ("bytes", "pass", ""),
+    ("hang", "timeout", "killed after its 10 s"), ("big", "pass", ""), ("bytes", "pass", ""),
     ("reopen", "pass", ""), ("disk", "pass", ""), ("cpu", "pass", ""), ("warn", "pass", ""),
     ("args", "pass", "")])
 def test_status(main_run: Ran, name: str, status: str, reason: str) -> None:
