@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A virtual GICv3: what its interrupts are, and how they get to a vCPU.
+//!
+//! [`intid`] is the number of an interrupt and [`irq`] its state, one word, which [`cell`] keeps
+//! where several threads change it without a lock. [`interrupts`] is what those who change
+//! interrupts (the distributor, the redistributors, who injects) know of a VM.
+//!
+//! Source: Arm GIC Architecture Specification, IHI 0069.
+
+pub mod intid;
+
+pub mod irq;
+
+pub mod cell;
+
+pub mod interrupts;
