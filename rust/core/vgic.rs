@@ -4,7 +4,10 @@
 //!
 //! [`intid`] is the number of an interrupt and [`irq`] its state, one word, which [`cell`] keeps
 //! where several threads change it without a lock. [`interrupts`] is what those who change
-//! interrupts (the distributor, the redistributors, who injects) know of a VM.
+//! interrupts (the distributor, the redistributors, who injects) know of a VM. [`lr`] is what a list
+//! register says of an interrupt, [`candidates`] what a vCPU has to look at, and [`queue`] brings the
+//! two together: it fills the list registers before the guest is entered and reads them after. [`sgi`]
+//! is what a vCPU sends to others.
 //!
 //! Source: Arm GIC Architecture Specification, IHI 0069.
 
@@ -15,3 +18,11 @@ pub mod irq;
 pub mod cell;
 
 pub mod interrupts;
+
+pub mod lr;
+
+pub mod candidates;
+
+pub mod queue;
+
+pub mod sgi;

@@ -17,6 +17,13 @@
 //! - If the active state is written meanwhile, [`Irq::active_written`] says that what the list
 //!   register says of it has no effect.
 //!
+//! An interrupt that is active belongs to the vCPU that has taken it, wherever it goes next: that
+//! vCPU has its priority among the active ones, and ends it.
+//!
+//! An interrupt that stands for one of the host ([`Irq::wire`]) comes once for each time that the
+//! host's becomes active: the list register takes the line's level with it, and the host's
+//! interrupt, which the guest deactivates, raises it again if its cause is still there.
+//!
 //! Source: IHI 0069, "Interrupt handling state machine", the pages of GICD_* and ICH_LR<n>_EL2.
 
 use super::intid::{
@@ -34,7 +41,7 @@ pub const PRIORITY_BITS: u32 = 5;
 /// The bits of a priority that a guest can set.
 pub const PRIORITY_MASK: u8 = !(u8::MAX >> PRIORITY_BITS);
 
-/// [`Irq::target_bits`] of an interrupt that goes to no vCPU.
+/// [`Irq::target_bits`] and [`Irq::holder`] where there is no vCPU.
 const NO_TARGET: Bits<16> = Bits::of::<0xffff>();
 
 bit_struct! {
@@ -54,13 +61,13 @@ bit_struct! {
         group1 / with_group1: flag 5,
         /// It is in a list register of the vCPU `holder`.
         listed / with_listed: flag 6,
-        /// The latch was set when it was put into the list register, which has it since.
+        /// What made it pending when it was put into the list register, which has it since.
         carried / with_carried: flag 7,
         /// The priority (GICD_IPRIORITYR): 0 is the highest.
         priority / with_priority: bits 8..=15,
         /// The index of the vCPU it goes to, or all ones; see [`Irq::target`].
         target_bits / with_target_bits: bits 16..=31,
-        /// While it is listed, the index of the vCPU that has it in a list register.
+        /// While it is listed or active, the index of the vCPU that has it, or all ones.
         holder / with_holder: bits 32..=47,
         /// While it is wired, the INTID of the host's interrupt; see [`Irq::wire`].
         host / with_host: bits 48..=60,
@@ -123,11 +130,11 @@ impl Irq {
         }
     }
 
-    /// Returns the vCPU that has to look at it: the one that has it in a list register, or the one
-    /// that it goes to.
+    /// Returns the vCPU that has to look at it: the one that has it in a list register or has taken
+    /// it, or the one that it goes to.
     #[inline]
     pub const fn owner(self) -> Option<usize> {
-        if self.listed() {
+        if (self.listed() || self.active()) && self.holder().get() != NO_TARGET.get() {
             Some(self.holder().get() as usize)
         } else {
             self.target()
@@ -145,7 +152,7 @@ impl Irq {
     }
 
     /// The line is now at `level`. For an edge-triggered one the high level is the edge, each time
-    /// that it is reported.
+    /// that it is reported. If one that is wired falls, the list register's pending bit falls with it.
     #[inline]
     #[must_use]
     pub const fn set_line(self, level: bool) -> Self {
@@ -153,6 +160,7 @@ impl Irq {
             self.with_latch(self.latch() || level)
         } else {
             self.with_line(level)
+                .with_carried(self.carried() && (level || !self.wired()))
         }
     }
 
@@ -181,7 +189,13 @@ impl Irq {
     #[inline]
     #[must_use]
     pub const fn set_active(self, active: bool) -> Self {
-        self.with_active(active).with_active_written(self.listed())
+        let held = if self.listed() || self.active() {
+            self
+        } else {
+            self.with_holder(self.target_bits())
+        };
+
+        held.with_active(active).with_active_written(self.listed())
     }
 
     /// Makes it edge-triggered or level-sensitive (GICD_ICFGR).

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The interrupts that a vCPU has to look at.
+//!
+//! [`Candidates`] is a bitmap that any thread sets bits in, and [`Marks`] the one of the vCPU itself.
+//! A second level says which words of the first are worth reading, so that a vCPU that has nothing to
+//! look at finds out by one load.
+//!
+//! The order makes sure that nothing is missed. Who changes an interrupt stores its state, sets the
+//! bit in the word, and then the word's bit in the summary. The vCPU goes the other way: it clears the
+//! summary, takes the word, and then loads the interrupt's state. All of these are full barriers. So
+//! if the vCPU misses the new state, the bit was set after the word was taken, and then the bit in the
+//! summary after that was cleared: the vCPU will look again.
+
+use super::intid::IntId;
+
+/// Interrupts in a word.
+const BITS: usize = u64::BITS as usize;
+
+/// Words for SGIs, PPIs and SPIs.
+const WORDS: usize = 1024 / BITS;
+
+/// The summary's bit for LPIs, which are in a list and not in the bitmap.
+const LPIS: u64 = 1 << WORDS;
+
+/// An atomic word.
+pub trait Word {
+    /// Returns the value, without any order to other accesses.
+    fn load(&self) -> u64;
+
+    /// Replaces `old` by `new`, with a full barrier if it succeeds.
+    ///
+    /// # Errors
+    ///
+    /// The value, if it is not `old`.
+    fn compare_exchange(&self, old: u64, new: u64) -> Result<(), u64>;
+
+    /// Replaces the value and returns it, with a full barrier.
+    fn swap(&self, new: u64) -> u64;
+
+    /// Sets `bits`. A full barrier whether they were set or not.
+    #[inline]
+    fn set(&self, bits: u64) {
+        let mut old = self.load();
+        while let Err(now) = self.compare_exchange(old, old | bits) {
+            old = now;
+        }
+    }
+}
+
+/// The interrupts that a vCPU has to look at, as other threads tell it.
+pub struct Candidates<W> {
+    words: [W; WORDS],
+    summary: W,
+}
+
+impl<W: Word> Candidates<W> {
+    /// Returns an empty set; `word` makes a word that is zero.
+    pub fn new(mut word: impl FnMut() -> W) -> Self {
+        Self {
+            words: core::array::from_fn(|_| word()),
+            summary: word(),
+        }
+    }
+
+    /// Makes the vCPU look at `intid`; at all its LPIs, if it is one. Whoever calls this kicks it next.
+    #[inline]
+    pub fn mark(&self, intid: IntId) {
+        let summary = match self.words.get(intid.index() / BITS) {
+            Some(word) => {
+                word.set(1 << (intid.index() % BITS));
+                1 << (intid.index() / BITS)
+            }
+            None => LPIS,
+        };
+
+        self.summary.set(summary);
+    }
+
+    /// Makes the vCPU look whether something is different, though no interrupt of its own is.
+    #[inline]
+    pub fn mark_all(&self) {
+        self.summary.set(LPIS);
+    }
+
+    /// Whether there is something to look at.
+    #[inline(always)]
+    pub fn any(&self) -> bool {
+        self.summary.load() != 0
+    }
+
+    /// Moves all to `marks`. By the vCPU's own thread.
+    #[inline]
+    pub fn take(&self, marks: &mut Marks) {
+        if !self.any() {
+            return;
+        }
+        let summary = self.summary.swap(0);
+
+        marks.lpis |= summary & LPIS != 0;
+        for (n, (word, mark)) in self.words.iter().zip(&mut marks.words).enumerate() {
+            if summary & (1 << n) != 0 {
+                *mark |= word.swap(0);
+            }
+        }
+    }
+}
+
+/// The interrupts that a vCPU has to look at, as it has taken note of them itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Marks {
+    words: [u64; WORDS],
+    lpis: bool,
+}
+
+impl Marks {
+    /// No interrupts.
+    pub const NONE: Self = Self {
+        words: [0; WORDS],
+        lpis: false,
+    };
+
+    /// Adds an interrupt; all LPIs, if it is one.
+    #[inline]
+    pub fn insert(&mut self, intid: IntId) {
+        match self.words.get_mut(intid.index() / BITS) {
+            Some(word) => *word |= 1 << (intid.index() % BITS),
+            None => self.lpis = true,
+        }
+    }
+
+    /// Removes an interrupt that is not an LPI.
+    #[inline]
+    pub fn remove(&mut self, intid: IntId) {
+        if let Some(word) = self.words.get_mut(intid.index() / BITS) {
+            *word &= !(1 << (intid.index() % BITS));
+        }
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        !self.lpis && self.words.iter().all(|word| *word == 0)
+    }
+
+    /// Whether LPIs are to be looked at.
+    #[inline]
+    pub fn lpis(&self) -> bool {
+        self.lpis
+    }
+
+    /// Sets whether LPIs are to be looked at.
+    #[inline]
+    pub fn set_lpis(&mut self, lpis: bool) {
+        self.lpis = lpis;
+    }
+
+    /// Calls `keep` for each that is not an LPI, in order, and removes those for which it is false.
+    #[inline]
+    pub fn retain(&mut self, mut keep: impl FnMut(IntId) -> bool) {
+        for (n, word) in self.words.iter_mut().enumerate() {
+            let mut left = *word;
+
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                let intid = IntId::new(n as u32 * u64::BITS + bit);
+                if !intid.is_some_and(&mut keep) {
+                    *word &= !(1 << bit);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A vCPU's list registers: what is put there before the guest is entered, and what came of it.
+//!
+//! There may be more interrupts than list registers. Those that matter first are put there, and
+//! maintenance interrupts tell when it is time for the others:
+//!
+//! - The guest has taken all that are pending (NPIE), and there are more.
+//! - It has ended one that is active and in none of the list registers (LRENPIE, EOIcount). As the
+//!   guest ends interrupts in the reverse of the order in which they preempted each other, it is the one
+//!   with the highest priority. If it deactivates them in another order, with EOImode 1, it does so by
+//!   ICV_DIR_EL1, which traps.
+//!
+//! Source: IHI 0069, "Usage model for the List registers", the page of ICH_HCR_EL2.
+
+use super::{
+    candidates::{
+        Candidates,
+        Marks,
+        Word, //
+    },
+    cell::IrqCell,
+    interrupts::{
+        Groups,
+        Interrupts, //
+    },
+    intid::{
+        IntId,
+        Kind, //
+    },
+    irq::Irq,
+    lr::ListRegister, //
+};
+use crate::{
+    bit_struct,
+    bits::Bits, //
+};
+
+/// The most list registers that a CPU has.
+pub const MAX_LIST_REGISTERS: usize = 16;
+
+bit_struct! {
+    /// Interrupt Controller Hyp Control Register.
+    pub struct IchHcrEl2("ICH_HCR_EL2") {
+        /// The virtual CPU interface is in operation.
+        en / with_en: flag 0,
+        /// Maintenance interrupt if no more than one list register is valid.
+        uie / with_uie: flag 1,
+        /// Maintenance interrupt if `eoicount` is not zero.
+        lrenpie / with_lrenpie: flag 2,
+        /// Maintenance interrupt if none is pending.
+        npie / with_npie: flag 3,
+        /// Trap what is common to both groups.
+        tc / with_tc: flag 10,
+        /// Trap the registers of group 0.
+        tall0 / with_tall0: flag 11,
+        /// Trap the registers of group 1.
+        tall1 / with_tall1: flag 12,
+        /// Trap ICV_DIR_EL1.
+        tdir / with_tdir: flag 14,
+        /// How many interrupts the guest has ended that were in no list register.
+        eoicount / with_eoicount: bits 27..=31,
+    }
+}
+
+/// The virtual CPU interface of the current CPU.
+pub trait VirtualInterface {
+    /// Returns how many list registers there are, at most [`MAX_LIST_REGISTERS`].
+    fn list_registers(&self) -> usize;
+
+    /// Reads a list register.
+    fn list_register(&self, n: usize) -> ListRegister;
+
+    /// Writes a list register.
+    fn set_list_register(&self, n: usize, value: ListRegister);
+
+    /// Reads ICH_HCR_EL2.
+    fn hcr(&self) -> IchHcrEl2;
+
+    /// Writes ICH_HCR_EL2.
+    fn set_hcr(&self, value: IchHcrEl2);
+}
+
+/// The LPIs that wait for a vCPU, and those that it has in list registers.
+pub trait Lpis {
+    /// Calls `f` with each that waits. Returns whether there are any.
+    fn for_each(&mut self, f: impl FnMut(IntId, Irq)) -> bool;
+
+    /// Takes one out of those that wait and puts it into list register `n` of the vCPU `holder`, with
+    /// [`Irq::list`]. [`None`] if it cannot be listed any more.
+    fn list(
+        &mut self,
+        n: usize,
+        intid: IntId,
+        holder: usize,
+        groups: Groups,
+    ) -> Option<ListRegister>;
+
+    /// Takes the one that is in list register `n` out of it, with [`Irq::fold`]. It waits again if
+    /// it is pending still, perhaps for another vCPU, which is notified. Returns whether any wait for
+    /// this one.
+    fn fold(&mut self, n: usize, lr: ListRegister) -> bool;
+}
+
+/// No LPIs.
+pub struct NoLpis;
+
+impl Lpis for NoLpis {
+    fn for_each(&mut self, _f: impl FnMut(IntId, Irq)) -> bool {
+        false
+    }
+
+    fn list(
+        &mut self,
+        _n: usize,
+        _intid: IntId,
+        _holder: usize,
+        _groups: Groups,
+    ) -> Option<ListRegister> {
+        None
+    }
+
+    fn fold(&mut self, _n: usize, _lr: ListRegister) -> bool {
+        false
+    }
+}
+
+/// An interrupt that could be put into a list register.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Offer {
+    /// Its priority; the highest comes first.
+    priority: Bits<8>,
+    /// It is to be signalled. Of the same priority, those come first that are active only: the guest
+    /// is about to end them, and cannot take another before.
+    deliverable: bool,
+    intid: IntId,
+}
+
+/// The choice of interrupts for a number of list registers.
+pub struct Selection {
+    offers: [Option<Offer>; MAX_LIST_REGISTERS],
+    capacity: usize,
+    len: usize,
+    /// The first of those that are to be signalled.
+    deliverable: Option<Offer>,
+    /// Interrupts that were offered and are to be signalled.
+    deliverables: usize,
+    /// Interrupts that were offered and are active.
+    actives: usize,
+    groups: Groups,
+}
+
+/// What did not find a list register.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Left {
+    /// An interrupt that is to be signalled.
+    pub deliverable: bool,
+    /// An interrupt that is active.
+    pub active: bool,
+}
+
+impl Selection {
+    /// Returns a choice for `capacity` list registers, of interrupts of these groups.
+    #[inline]
+    pub fn new(capacity: usize, groups: Groups) -> Self {
+        Self {
+            offers: [None; MAX_LIST_REGISTERS],
+            capacity: capacity.min(MAX_LIST_REGISTERS),
+            len: 0,
+            deliverable: None,
+            deliverables: 0,
+            actives: 0,
+            groups,
+        }
+    }
+
+    /// Offers an interrupt for a list register.
+    #[inline]
+    pub fn offer(&mut self, intid: IntId, irq: Irq) {
+        let offer = Offer {
+            priority: irq.priority(),
+            deliverable: irq.is_deliverable(self.groups),
+            intid,
+        };
+
+        if !offer.deliverable && !irq.active() {
+            return;
+        }
+        self.actives += usize::from(irq.active());
+        if offer.deliverable {
+            self.deliverables += 1;
+            if self.deliverable.is_none_or(|first| offer < first) {
+                self.deliverable = Some(offer);
+            }
+        }
+        let mut place = offer;
+        for slot in &mut self.offers[..self.capacity] {
+            match slot {
+                Some(taken) if *taken < place => {}
+                Some(taken) => core::mem::swap(taken, &mut place),
+                None => {
+                    *slot = Some(place);
+                    self.len += 1;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Ends the choice.
+    ///
+    /// If only active ones were chosen, one of them gives way for the first that is to be signalled:
+    /// with EOImode 1 the guest may keep them active for as long as it likes.
+    #[inline]
+    fn finish(&mut self) {
+        let chosen = &mut self.offers[..self.len];
+
+        if chosen.iter().flatten().any(|offer| offer.deliverable) {
+            return;
+        }
+        if let (Some(last), Some(_)) = (chosen.last_mut(), self.deliverable) {
+            *last = self.deliverable;
+        }
+    }
+}
+
+/// A vCPU's interrupts, as its own thread has them.
+pub struct Queue {
+    /// The vCPU's index.
+    vcpu: usize,
+    /// ICH_HCR_EL2 while there is nothing to wait for.
+    base: IchHcrEl2,
+    /// ICH_HCR_EL2 as it is.
+    hcr: IchHcrEl2,
+    /// What is to be looked at, beside the candidates; less what is in a list register.
+    marks: Marks,
+    /// Whether `marks` have changed since the list registers were filled.
+    changed: bool,
+    slots: [Option<IntId>; MAX_LIST_REGISTERS],
+    used: usize,
+    left: Left,
+}
+
+impl Queue {
+    /// Returns that of the vCPU with index `vcpu`. `base` is ICH_HCR_EL2 as far as it does not depend
+    /// on the interrupts that there are.
+    pub fn new(vcpu: usize, base: IchHcrEl2) -> Self {
+        Self {
+            vcpu,
+            base,
+            hcr: base,
+            marks: Marks::NONE,
+            changed: false,
+            slots: [None; MAX_LIST_REGISTERS],
+            used: 0,
+            left: Left::default(),
+        }
+    }
+
+    /// The vCPU's index.
+    #[inline]
+    pub fn vcpu(&self) -> usize {
+        self.vcpu
+    }
+
+    /// Returns ICH_HCR_EL2 for a CPU that the vCPU is loaded on. All its list registers are to be
+    /// empty.
+    pub fn load(&mut self) -> IchHcrEl2 {
+        self.hcr = self.base;
+        self.changed |= !self.marks.is_empty();
+        self.base
+    }
+
+    /// Whether the list registers are to be filled anew before the guest is entered.
+    #[inline(always)]
+    pub fn is_stale<W: Word>(&self, candidates: &Candidates<W>) -> bool {
+        candidates.any() || self.changed
+    }
+
+    /// Whether there is something in a list register.
+    #[inline(always)]
+    pub fn is_in_use(&self) -> bool {
+        self.used != 0
+    }
+
+    /// Fills the list registers. They are to be folded first.
+    pub fn fill<I: Interrupts, W: Word>(
+        &mut self,
+        interrupts: &I,
+        candidates: &Candidates<W>,
+        lpis: &mut impl Lpis,
+        hardware: &impl VirtualInterface,
+    ) {
+        // The groups are loaded after what says that they have changed.
+        candidates.take(&mut self.marks);
+        let vcpu = self.vcpu;
+        let groups = interrupts.groups();
+        let mut selection = Selection::new(hardware.list_registers(), groups);
+
+        self.marks.retain(|intid| {
+            let irq = candidate(interrupts, vcpu, intid);
+            if let Some(irq) = irq {
+                selection.offer(intid, irq);
+            }
+            irq.is_some()
+        });
+        if self.marks.lpis() {
+            let wait = lpis.for_each(|intid, irq| selection.offer(intid, irq));
+            self.marks.set_lpis(wait);
+        }
+        selection.finish();
+        self.changed = false;
+
+        for offer in selection.offers[..selection.len].iter().flatten() {
+            let intid = offer.intid;
+            let lr = if intid.kind() == Kind::Lpi {
+                lpis.list(self.used, intid, vcpu, groups)
+            } else {
+                list(interrupts, vcpu, intid, groups)
+            };
+            // If not, something has happened to it since, and it is a candidate if it needs to be.
+            let Some(lr) = lr else { continue };
+            self.marks.remove(intid);
+            hardware.set_list_register(self.used, lr);
+            self.slots[self.used] = Some(intid);
+            self.used += 1;
+            selection.deliverables -= usize::from(lr.pending() && selection.deliverables != 0);
+            selection.actives -= usize::from(lr.active() && selection.actives != 0);
+        }
+        self.left = Left {
+            deliverable: selection.deliverables != 0,
+            active: selection.actives != 0,
+        };
+        self.set_hcr(
+            self.base
+                .with_npie(self.left.deliverable)
+                .with_lrenpie(self.left.active),
+            hardware,
+        );
+    }
+
+    /// Empties the list registers into the interrupts. `ended` is called for each that the guest has
+    /// ended and whose cause is to be looked at again.
+    pub fn fold<I: Interrupts>(
+        &mut self,
+        interrupts: &I,
+        lpis: &mut impl Lpis,
+        hardware: &impl VirtualInterface,
+        mut ended: impl FnMut(IntId),
+    ) {
+        // Before those that are in list registers come to the others.
+        if self.left.active {
+            for _ in 0..hardware.hcr().eoicount().get() {
+                self.end_unlisted(interrupts, &mut ended);
+            }
+        }
+        let used = core::mem::take(&mut self.used);
+
+        for (n, slot) in self.slots[..used].iter_mut().enumerate() {
+            let Some(intid) = slot.take() else { continue };
+            let lr = hardware.list_register(n);
+            hardware.set_list_register(n, ListRegister::EMPTY);
+            if intid.kind() == Kind::Lpi {
+                if lpis.fold(n, lr) {
+                    self.marks.set_lpis(true);
+                }
+                continue;
+            }
+            let marked = fold(interrupts, self.vcpu, intid, lr);
+            if marked {
+                self.marks.insert(intid);
+            }
+            if lr.has_ended() {
+                ended(intid);
+            }
+        }
+        self.changed |= used != 0 && !self.marks.is_empty();
+        self.left = Left::default();
+        self.set_hcr(self.base, hardware);
+    }
+
+    /// The guest has ended the first of those that are active and were in no list register.
+    fn end_unlisted<I: Interrupts>(&mut self, interrupts: &I, ended: &mut impl FnMut(IntId)) {
+        let vcpu = self.vcpu;
+        let mut first: Option<(Bits<8>, IntId)> = None;
+
+        self.marks.retain(|intid| {
+            if let Some(irq) = candidate(interrupts, vcpu, intid) {
+                let this = (irq.priority(), intid);
+                if irq.active() && first.is_none_or(|first| this < first) {
+                    first = Some(this);
+                }
+            }
+            true
+        });
+        let Some((_, intid)) = first else { return };
+        let change = interrupts.update(vcpu, intid, |irq| irq.set_active(false));
+        if change.is_some_and(|change| change.old.active() && !change.new.edge()) {
+            ended(intid);
+        }
+        self.changed = true;
+    }
+
+    /// Whether an interrupt with a priority higher than `mask` (ICC_PMR_EL1) waits for the vCPU, in one
+    /// of the groups `enabled` (ICC_IGRPEN0_EL1 and ICC_IGRPEN1_EL1). The list registers are to be
+    /// folded first.
+    pub fn has_deliverable<I: Interrupts, W: Word>(
+        &mut self,
+        interrupts: &I,
+        candidates: &Candidates<W>,
+        lpis: &mut impl Lpis,
+        mask: u8,
+        enabled: Groups,
+    ) -> bool {
+        if candidates.any() {
+            candidates.take(&mut self.marks);
+            self.changed = true;
+        }
+        let vcpu = self.vcpu;
+        let groups = interrupts.groups();
+        let mut found = false;
+        let mut look = |irq: Irq| {
+            found |= irq.is_deliverable(groups)
+                && enabled.forwards(irq)
+                && irq.priority().get() < u64::from(mask);
+        };
+
+        self.marks.retain(|intid| {
+            let irq = candidate(interrupts, vcpu, intid);
+            if let Some(irq) = irq {
+                look(irq);
+            }
+            irq.is_some()
+        });
+        if self.marks.lpis() {
+            let wait = lpis.for_each(|_, irq| look(irq));
+            self.marks.set_lpis(wait);
+        }
+        found
+    }
+
+    fn set_hcr(&mut self, hcr: IchHcrEl2, hardware: &impl VirtualInterface) {
+        if hcr != self.hcr {
+            hardware.set_hcr(hcr);
+            self.hcr = hcr;
+        }
+    }
+}
+
+/// Returns an interrupt if the vCPU has to look at it.
+#[inline]
+fn candidate<I: Interrupts>(interrupts: &I, vcpu: usize, intid: IntId) -> Option<Irq> {
+    let irq = interrupts.cell(vcpu, intid)?.load();
+
+    (irq.is_candidate() && irq.owner() == Some(vcpu)).then_some(irq)
+}
+
+/// Puts an SGI, PPI or SPI into a list register.
+#[inline]
+fn list<I: Interrupts>(
+    interrupts: &I,
+    vcpu: usize,
+    intid: IntId,
+    groups: Groups,
+) -> Option<ListRegister> {
+    let mut lr = None;
+
+    interrupts
+        .cell(vcpu, intid)?
+        .update(|irq| match irq.list(intid, vcpu, groups) {
+            Some((listed, register)) => {
+                lr = Some(register);
+                listed
+            }
+            None => {
+                lr = None;
+                irq
+            }
+        });
+    lr
+}
+
+/// Takes an SGI, PPI or SPI out of a list register. Returns whether the vCPU has to look at it again;
+/// if another has to, it is told.
+#[inline]
+fn fold<I: Interrupts>(interrupts: &I, vcpu: usize, intid: IntId, lr: ListRegister) -> bool {
+    let Some(cell) = interrupts.cell(vcpu, intid) else {
+        return false;
+    };
+    let change = cell.update(|irq| irq.fold(lr));
+
+    if change.old.active_written() && change.new.wired() {
+        interrupts.set_host_active(vcpu, intid, change.new.active());
+    }
+    match change.concerns() {
+        Some(concerned) if concerned != vcpu => {
+            interrupts.notify(concerned, intid);
+            false
+        }
+        concerned => concerned.is_some(),
+    }
+}
