@@ -45,6 +45,7 @@ pub mod time;
 pub mod cache;
 pub mod guest_time;
 pub mod guest_tlb;
+pub mod ich;
 pub mod kick;
 pub mod preempt_notifier;
 pub mod profiling;

@@ -20,6 +20,7 @@ use kernel::{
 use kvm_core::{
     cpu::{
         check_host,
+        hardening::Midr,
         CpuFeatures,
         HostCapabilities,
         HostState,
@@ -51,6 +52,7 @@ pub struct Machine {
     /// What the hypervisor can do here.
     pub capabilities: HostCapabilities,
     system: CpuFeatures,
+    midr: Midr,
     /// ACTLR_EL1 and AMAIR_EL1: what implementations define, for guests to see.
     pub implementation: (u64, u64),
 }
@@ -62,7 +64,7 @@ impl Machine {
     ///
     /// Why the module cannot work on it.
     pub fn probe() -> Result<Self, Refusal> {
-        let (system, state, implementation) = with_preemption_off(|cpu| {
+        let (system, midr, state, implementation) = with_preemption_off(|cpu| {
             let state = host_state(cpu);
             let source = SystemWide(ThisCpu::new(cpu));
             // SAFETY: ACTLR_EL1 and AMAIR_EL1 can be read at EL1 and EL2.
@@ -75,6 +77,7 @@ impl Machine {
 
             (
                 CpuFeatures::read(&source, state.current_el),
+                Midr(source.read(SysReg::MIDR_EL1)),
                 state,
                 implementation,
             )
@@ -84,6 +87,7 @@ impl Machine {
             capabilities: check_host(&system, &state)?,
             host: VheHost(()),
             system,
+            midr,
             implementation,
         })
     }
@@ -91,6 +95,11 @@ impl Machine {
     /// What all CPUs have.
     pub fn system(&self) -> &CpuFeatures {
         &self.system
+    }
+
+    /// Which core the CPU is that looked at the machine.
+    pub fn midr(&self) -> Midr {
+        self.midr
     }
 
     /// The breakpoints and watchpoints that all CPUs have.
