@@ -31,6 +31,7 @@ pub mod debug_regs;
 pub mod counters;
 pub mod cpu_pm;
 pub mod file;
+pub mod firmware_irqs;
 pub mod guest_page;
 pub mod hardening;
 pub mod hotplug;
@@ -56,6 +57,7 @@ pub mod translation;
 
 pub mod neon;
 mod registers;
+pub mod percpu_irq;
 mod switch;
 
 pub mod vcpu;

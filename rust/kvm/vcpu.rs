@@ -98,8 +98,6 @@ pub(crate) struct State {
     pub(crate) fp: KBox<FpState>,
     /// What it was initialised with.
     pub(crate) flags: Option<VcpuFeatures>,
-    /// Whether there was a KVM_RUN since it was made.
-    pub(crate) has_run: bool,
     pub(crate) cache: Option<KBox<CacheRegs>>,
     /// Where a flush of the VM's memory goes on that a signal has interrupted.
     pub(crate) flush: Option<u64>,

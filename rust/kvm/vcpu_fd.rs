@@ -91,9 +91,6 @@ fn init(vm: &Vm, vcpu: &Vcpu, state: &mut State, arg: usize) -> Result {
         )?);
     }
     vcpu.power.take_start();
-    if state.has_run {
-        vm.memory.restart();
-    }
     vcpu.reset(vm, state);
     state.flags = Some(wanted);
     vcpu.power.set(if wanted.contains(VcpuFeatures::POWER_OFF) {
@@ -251,7 +248,6 @@ impl AnonFile for VcpuFile {
                 if state.flags.is_none() {
                     return Err(ENOEXEC);
                 }
-                state.has_run = true;
                 return run_loop::run(vm, vcpu, state);
             }
             KVM_ARM_VCPU_INIT => init(vm, vcpu, state, arg)?,

@@ -2,10 +2,9 @@
 
 //! A VM: its configuration, its memory and its vCPUs.
 
+mod config;
 mod controls;
 mod filter;
-
-mod config;
 
 pub(crate) use self::config::{
     Config,

@@ -96,7 +96,10 @@ fn the_timers() {
     }
     let found = timers(&gtdt).unwrap();
 
-    assert_eq!((found.physical_timer.number, found.virtual_timer.number), (30, 27));
+    assert_eq!(
+        (found.physical_timer.number, found.virtual_timer.number),
+        (30, 27)
+    );
     assert!(!found.physical_timer.edge && !found.physical_timer.active_low);
     assert!(found.virtual_timer.edge && found.virtual_timer.active_low);
     assert!(timers(&gtdt[..72]).is_ok());

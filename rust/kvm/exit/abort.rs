@@ -63,8 +63,14 @@ impl Run<'_> {
                 .translate(far)
                 .unwrap_or_else(|| fault_ipa(hpfar, far))
         };
+        let permission = matches!(status, FaultStatus::Permission(_));
         let data = kind == AbortKind::Data;
-        let write = (data || s1ptw) && iss.needs_write();
+        let write = if s1ptw {
+            // The walker updates a descriptor.
+            permission
+        } else {
+            data && iss.wnr() && !iss.cm()
+        };
         let execute = !data && !s1ptw;
 
         match self.vm.memory.fault(ipa, write, execute, self.reserve)? {
