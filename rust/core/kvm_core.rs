@@ -13,8 +13,9 @@
 //! vCPU's registers to whoever emulates an instruction; on it stand [`inject`], [`mmio`],
 //! [`stage1`], [`events`] and [`guest_debug`], and beside it [`setway`] and [`exit_reason`].
 //! [`smccc`], [`psci`] and [`firmware`] are what a guest finds behind HVC and SMC. [`stage2`],
-//! [`memslot`], [`vmid`] and [`invalidate`] are a VM's memory. [`acpi`] is what firmware says of the
-//! host's interrupts. A module uses those before it in the list below, never one after it.
+//! [`memslot`], [`vmid`] and [`invalidate`] are a VM's memory, and [`vgic`] its interrupt
+//! controller. A module uses those before it in
+//! the list below, never one after it.
 
 // Kbuild says so itself on the command line.
 #![cfg_attr(not(MODULE), no_std)]
@@ -79,4 +80,4 @@ pub mod vmid;
 
 pub mod invalidate;
 
-pub mod acpi;
+pub mod vgic;

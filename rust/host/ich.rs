@@ -97,15 +97,15 @@ pub struct VirtualInterface {
 }
 
 impl VirtualInterface {
-    /// That of a machine; [`None`] if it has none, which [`Machine::probe`] refuses.
-    pub fn of(machine: &Machine) -> Option<Self> {
-        // INVARIANT: ICH_VTR_EL2 could be read, on one CPU. The others were, or will be, checked
-        // against it before they are in use, by `Machine::check_cpu()`.
-        Some(Self {
-            vtr: machine.system().vtr?,
+    /// That of a machine.
+    pub fn of(machine: &Machine) -> Self {
+        // INVARIANT: `Machine::probe()` refuses a machine without, and `Machine::check_cpu()` looks at
+        // each CPU before it is in use, for the same ICH_VTR_EL2.
+        Self {
+            vtr: machine.capabilities.vtr,
             midr: machine.midr(),
             _vhe: machine.host,
-        })
+        }
     }
 
     /// The number of list registers, 1 to 16.

@@ -58,6 +58,8 @@ pub mod translation;
 pub mod neon;
 mod registers;
 pub mod percpu_irq;
+
+pub mod gic;
 mod switch;
 
 pub mod vcpu;

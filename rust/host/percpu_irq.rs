@@ -12,6 +12,7 @@
 use crate::{
     bindings,
     firmware_irqs::{
+        Missing,
         Ppi,
         Trigger, //
     },
@@ -48,9 +49,11 @@ pub trait PercpuIrqHandler: Send + Sync + 'static {
     fn handle(&self, cpu: &PinnedCpu);
 }
 
-/// Why an interrupt could not be had.
+/// Why an interrupt is not to be had.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NotRequested {
+    /// It is not there.
+    Missing(Missing),
     /// Somebody else has it.
     InUse,
     /// The interrupt controller cannot forward it to guests.
@@ -62,6 +65,7 @@ pub enum NotRequested {
 impl fmt::Display for NotRequested {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Missing(missing) => missing.fmt(f),
             Self::InUse => f.write_str("another driver has it, see /proc/interrupts"),
             Self::NotForwarded => f.write_str(
                 "the interrupt controller's driver cannot leave it to guests to end interrupts \
@@ -217,7 +221,7 @@ impl<H: PercpuIrqHandler> PercpuIrq<H> {
     /// As [`Self::handle`].
     unsafe extern "C" fn handle_forwarded(irq: c_int, dev: *mut c_void) -> linux::irqreturn_t {
         if loaded_here().is_null() {
-            // Whose it was has gone. Nobody would ever end it.
+            // Whose it was has lowered the line and gone. Nobody would ever end it.
             // SAFETY: The interrupt is ours and active on this CPU.
             let error = unsafe { set_state(irq as c_uint, ACTIVE, false) };
             if let Err(error) = error {

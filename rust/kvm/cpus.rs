@@ -54,6 +54,7 @@ use kvm_core::{
 use kvm_host::{
     cpu_pm::CpuPmCallbacks,
     debug_regs::DebugResources,
+    gic::HostGic,
     hardening::hardening_inputs,
     hotplug::CpuCallbacks,
     machine::{
@@ -114,6 +115,8 @@ impl vmid::Shared for VmidShared {
 #[pin_data]
 pub(crate) struct Cpus {
     machine: Machine,
+    /// The GIC's part of the CPUs.
+    pub(crate) gic: HostGic,
     id_registers: KBox<HostIdRegs>,
     /// Whether a CPU is in use for VMs. Only that CPU looks at its flag, so no ordering is needed.
     in_use: PerCpu<AtomicFlag>,
@@ -140,7 +143,7 @@ fn filled<T>(len: usize, mut value: impl FnMut() -> T) -> Result<KVec<T>> {
 }
 
 impl Cpus {
-    pub(crate) fn new(machine: Machine) -> Result<impl PinInit<Self, Error>> {
+    pub(crate) fn new(machine: Machine, gic: HostGic) -> Result<impl PinInit<Self, Error>> {
         let count = kernel::cpu::nr_cpu_ids() as usize;
         let vmid_words = (1usize << machine.capabilities.vmid_bits) / 64;
         let id_registers = KBox::new(machine.id_registers(HostFacts::default()), GFP_KERNEL)?;
@@ -167,6 +170,7 @@ impl Cpus {
 
         Ok(try_pin_init!(Self {
             machine,
+            gic,
             id_registers,
             in_use: PerCpu::new()?,
             vmid_shared,
@@ -326,9 +330,16 @@ impl Cpus {
         }
     }
 
-    fn take(&self, cpu: &PinnedCpu) {
+    /// Leaves nothing in the CPU of what it had before it was in use, or while it was powered down.
+    fn reset(&self, cpu: &PinnedCpu) {
         reset_guest_translation(self.machine.host, cpu);
         profiling::exclude_guests(self.machine.host, cpu);
+        self.gic.reset(cpu);
+    }
+
+    fn take(&self, cpu: &PinnedCpu) {
+        self.reset(cpu);
+        self.gic.enable(cpu);
         self.in_use.this(cpu).store(true, Relaxed);
     }
 
@@ -336,6 +347,7 @@ impl Cpus {
     /// shutdown and then by hotplug; it is done twice, since a task may have run in between.
     fn leave(&self, cpu: &PinnedCpu) {
         self.in_use.this(cpu).store(false, Relaxed);
+        self.gic.disable(cpu);
         reset_guest_translation(self.machine.host, cpu);
     }
 
@@ -392,7 +404,8 @@ impl SyscoreCallbacks for Cpus {
 }
 
 /// A CPU that idles so deeply that it is powered down comes back with VTTBR_EL2 and the rest of the
-/// EL1&0 regime UNKNOWN.
+/// EL1&0 regime UNKNOWN, and so are the list registers. The interrupts that are enabled are those of
+/// before.
 impl CpuPmCallbacks for Cpus {
     /// Nothing of a VM is in an idle CPU: its idle task got it from the one that ran the VM, through
     /// the scheduler. And it stays in use.
@@ -401,7 +414,7 @@ impl CpuPmCallbacks for Cpus {
     /// Suspend and CPU hotplug power CPUs down, too, after they were taken out of use.
     fn power_up(&self, cpu: &PinnedCpu) {
         if self.in_use.this(cpu).load(Relaxed) {
-            self.take(cpu);
+            self.reset(cpu);
         }
     }
 }

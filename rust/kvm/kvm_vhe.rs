@@ -44,6 +44,8 @@ use kvm_host::{
     abi,
     cpu_pm::CpuPm,
     file::MiscDevice,
+    firmware_irqs::GuestPpis,
+    gic::HostGic,
     hotplug::{
         CpuHotplug,
         HotplugSlot, //
@@ -101,7 +103,15 @@ impl kernel::InPlaceModule for KvmVhe {
                 }
             };
             let capabilities = machine.capabilities;
-            let cpus = Cpus::new(machine)
+            let gic = HostGic::new(&machine, &GuestPpis::find())
+                .inspect_err(|error| pr_err!("not loaded: no memory for the GIC: {:?}\n", error))?;
+            if let Err(why) = gic.maintenance() {
+                pr_info!(
+                    "VMs get no vGIC, for there is no maintenance interrupt of the GIC: {}\n",
+                    core::format_args!("{why}")
+                );
+            }
+            let cpus = Cpus::new(machine, gic)
                 .and_then(|cpus| Arc::pin_init(cpus, GFP_KERNEL))
                 .inspect_err(|error| {
                     pr_err!("not loaded: no memory for the CPUs: {:?}\n", error)

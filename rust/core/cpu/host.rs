@@ -10,7 +10,10 @@ use crate::{
         registers::CpuFeatures, //
     },
     granule::Granule,
-    idreg::GranuleSupport,
+    idreg::{
+        GranuleSupport,
+        IchVtrEl2, //
+    },
     ipa::IpaBits, //
 };
 
@@ -34,12 +37,8 @@ pub struct HostCapabilities {
     pub vmid_bits: u8,
     /// The largest IPA size of a VM, what KVM_CAP_ARM_VM_IPA_SIZE reports.
     pub ipa_limit: IpaBits,
-    /// The number of list registers, 1 to 16.
-    pub list_registers: u8,
-    /// The number of virtual priority bits, 1 to 8.
-    pub priority_bits: u8,
-    /// The number of virtual preemption bits, 1 to 8.
-    pub preemption_bits: u8,
+    /// ICH_VTR_EL2: what the virtual CPU interface of the GIC has.
+    pub vtr: IchVtrEl2,
     /// The features that change what the hypervisor does.
     pub features: FeatureSet,
 }
@@ -53,8 +52,8 @@ impl fmt::Display for HostCapabilities {
             self.granule,
             self.ipa_limit,
             self.vmid_bits,
-            self.list_registers,
-            self.priority_bits,
+            self.vtr.list_registers(),
+            self.vtr.priority_bits(),
             self.features
         )
     }
@@ -174,9 +173,7 @@ pub fn check_host(cpu: &CpuFeatures, host: &HostState) -> Result<HostCapabilitie
         granule,
         vmid_bits: cpu.mmfr1.vmid_bits(),
         ipa_limit: cpu.ipa_limit(granule),
-        list_registers: vtr.list_registers(),
-        priority_bits: vtr.priority_bits(),
-        preemption_bits: vtr.preemption_bits(),
+        vtr,
         features: cpu.features(granule),
     })
 }

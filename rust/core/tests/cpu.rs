@@ -77,7 +77,7 @@ proptest! {
                     if !host.features.contains(Feature::Lpa2) && host.granule != Granule::K64 {
                         prop_assert!(host.ipa_limit.get() <= 48);
                     }
-                    prop_assert!((1..=16).contains(&host.list_registers));
+                    prop_assert!((1..=16).contains(&host.vtr.list_registers()));
                     prop_assert!([8, 16].contains(&host.vmid_bits));
                     prop_assert_eq!(1usize << host.granule.shift(), page_size);
                 }

@@ -76,9 +76,8 @@ pub trait Interrupts {
     /// vCPU. What it is to see is stored already.
     fn notify(&self, vcpu: usize, intid: IntId);
 
-    /// An interrupt that stands for one of the host was given to the guest, or taken from it, by
-    /// software: the host's interrupt is to be active, or not, for it. `vcpu` is the one whose
-    /// interrupt it is.
+    /// The active state of an interrupt that stands for one of the host was written by software:
+    /// the host's interrupt is to be `active`, too. `vcpu` is the one whose interrupt it is.
     fn set_host_active(&self, vcpu: usize, intid: IntId, active: bool);
 
     /// Waits until what other vCPUs have of an interrupt in a list register has been folded back
@@ -86,26 +85,18 @@ pub trait Interrupts {
     /// own are folded already), or [`None`] for user space.
     fn settle(&self, vcpu: Option<usize>, intid: IntId);
 
-    /// Applies `f`, which says what a device or the host's own interrupt does, to an interrupt, and
-    /// makes the vCPU look that is concerned. [`None`] if there is no such interrupt.
+    /// Applies `f` to an interrupt and makes the vCPU look that is concerned. [`None`] if there is no
+    /// such interrupt.
     #[inline]
-    fn signal(&self, vcpu: usize, intid: IntId, f: impl FnMut(Irq) -> Irq) -> Option<Change> {
+    fn update(&self, vcpu: usize, intid: IntId, f: impl FnMut(Irq) -> Irq) -> Option<Change> {
         let change = self.cell(vcpu, intid)?.update(f);
 
         if let Some(concerned) = change.concerns() {
             self.notify(concerned, intid);
         }
-        Some(change)
-    }
-
-    /// As [`signal`](Self::signal), for what software does: if the interrupt stands for one of the
-    /// host, that goes with it.
-    #[inline]
-    fn update(&self, vcpu: usize, intid: IntId, f: impl FnMut(Irq) -> Irq) -> Option<Change> {
-        let change = self.signal(vcpu, intid, f)?;
-
-        if let Some(active) = change.host_active() {
-            self.set_host_active(vcpu, intid, active);
+        if change.new.wired() && !change.new.listed() && change.old.active() != change.new.active()
+        {
+            self.set_host_active(vcpu, intid, change.new.active());
         }
         Some(change)
     }

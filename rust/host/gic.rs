@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The CPUs' virtual CPU interfaces, from when a CPU comes into use until it goes out of it, and their
+//! maintenance interrupt.
+
+use crate::{
+    el2::{
+        CNTP_CTL_EL02,
+        CNTV_CTL_EL02, //
+    },
+    firmware_irqs::GuestPpis,
+    ich::VirtualInterface,
+    machine::Machine,
+    percpu_irq::{
+        NotRequested,
+        PercpuIrq,
+        PercpuIrqHandler, //
+    },
+    pinned::PinnedCpu,
+    sysreg::{
+        isb,
+        msr, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// ICH_HCR_EL2.En: there are virtual interrupts, and maintenance interrupts.
+const HCR_EN: u64 = 1;
+
+/// The maintenance interrupt: a guest was left because its list registers need a look.
+///
+/// Its line is up for as long as its cause lasts. Whoever leaves a guest takes the causes away before
+/// interrupts are on, so there is none left by now; where that went wrong, the CPU would never get out
+/// of here.
+struct Maintenance(VirtualInterface);
+
+impl PercpuIrqHandler for Maintenance {
+    fn handle(&self, cpu: &PinnedCpu) {
+        let ich = self.0.on(cpu);
+
+        if ich.misr() != 0 {
+            ich.set_hcr(ich.hcr() & !HCR_EN);
+            ich.synchronize();
+        }
+    }
+}
+
+/// The virtual CPU interfaces, and the interrupt that they have at the host.
+pub struct HostGic {
+    interface: VirtualInterface,
+    maintenance: Result<PercpuIrq<Maintenance>, NotRequested>,
+}
+
+impl HostGic {
+    /// Takes the maintenance interrupt, if it is to be had. It is enabled nowhere yet. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(machine: &Machine, ppis: &GuestPpis) -> Result<Self> {
+        let interface = VirtualInterface::of(machine);
+        let handler = Arc::new(Maintenance(interface), GFP_KERNEL)?;
+
+        Ok(Self {
+            interface,
+            maintenance: ppis
+                .maintenance
+                .map_err(NotRequested::Missing)
+                .and_then(|ppi| PercpuIrq::request(ppi, c"kvm_vhe vGIC maintenance", handler)),
+        })
+    }
+
+    /// The registers of the virtual CPU interfaces.
+    #[inline]
+    pub fn interface(&self) -> VirtualInterface {
+        self.interface
+    }
+
+    /// Whether there is a maintenance interrupt, without which a guest that has more interrupts than
+    /// there are list registers would not get them all: so that VMs can have a vGIC.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn maintenance(&self) -> Result<(), NotRequested> {
+        self.maintenance.as_ref().map(|_| ()).map_err(|why| *why)
+    }
+
+    /// A CPU comes into use, after a [`reset`](Self::reset).
+    pub fn enable(&self, cpu: &PinnedCpu) {
+        if let Ok(maintenance) = &self.maintenance {
+            maintenance.enable(cpu);
+        }
+    }
+
+    /// A CPU goes out of use. It may have done so already.
+    pub fn disable(&self, cpu: &PinnedCpu) {
+        self.reset(cpu);
+        if let Ok(maintenance) = &self.maintenance {
+            maintenance.disable(cpu);
+        }
+    }
+
+    /// Leaves a CPU that has no vCPU with nothing that is a guest's interrupt or may become one. Its
+    /// registers are UNKNOWN if it has been powered down; and firmware may have left timers running.
+    pub fn reset(&self, cpu: &PinnedCpu) {
+        self.interface.on(cpu).reset();
+        // SAFETY: With VHE, of which an interface is a proof, these are the timers of EL1, which the
+        // host does not use: its own are those of EL2.
+        unsafe {
+            msr!(CNTV_CTL_EL02, 0);
+            msr!(CNTP_CTL_EL02, 0);
+        }
+        isb();
+    }
+}
