@@ -8,6 +8,8 @@
 //! register says of an interrupt, [`candidates`] what a vCPU has to look at, and [`queue`] brings the
 //! two together: it fills the list registers before the guest is entered and reads them after. [`sgi`]
 //! is what a vCPU sends to others.
+//! [`regions`]
+//! is where a guest finds its frames, and [`attr`] what user space can ask for.
 //!
 //! Source: Arm GIC Architecture Specification, IHI 0069.
 
@@ -26,3 +28,7 @@ pub mod candidates;
 pub mod queue;
 
 pub mod sgi;
+
+pub mod regions;
+
+pub mod attr;
