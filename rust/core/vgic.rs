@@ -10,6 +10,9 @@
 //! is what a vCPU sends to others.
 //! [`regions`]
 //! is where a guest finds its frames, and [`attr`] what user space can ask for.
+//! [`regions`]
+//! is where a guest finds its frames, and [`attr`] what user space can ask for. The registers in the
+//! frames are [`dist`]'s and [`redist`]'s, those with a field for each interrupt [`bank`]'s.
 //!
 //! Source: Arm GIC Architecture Specification, IHI 0069.
 
@@ -32,3 +35,9 @@ pub mod sgi;
 pub mod regions;
 
 pub mod attr;
+
+pub mod bank;
+
+pub mod dist;
+
+pub mod redist;
