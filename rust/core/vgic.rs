@@ -8,11 +8,10 @@
 //! register says of an interrupt, [`candidates`] what a vCPU has to look at, and [`queue`] brings the
 //! two together: it fills the list registers before the guest is entered and reads them after. [`sgi`]
 //! is what a vCPU sends to others.
-//! [`regions`]
-//! is where a guest finds its frames, and [`attr`] what user space can ask for.
-//! [`regions`]
-//! is where a guest finds its frames, and [`attr`] what user space can ask for. The registers in the
-//! frames are [`dist`]'s and [`redist`]'s, those with a field for each interrupt [`bank`]'s.
+//!
+//! [`regions`] is where a guest finds its frames, and [`attr`] what user space can ask for. The
+//! registers in the frames are [`dist`]'s and [`redist`]'s, those with a field for each interrupt
+//! [`bank`]'s; [`cpuregs`] are those of the CPU interface, to user space.
 //!
 //! Source: Arm GIC Architecture Specification, IHI 0069.
 
@@ -41,3 +40,5 @@ pub mod bank;
 pub mod dist;
 
 pub mod redist;
+
+pub mod cpuregs;

@@ -292,7 +292,7 @@ fn compare(machine: &Machine, gic: &Gic) {
         let router = machine.routers[n].get();
         assert_eq!(model::Irq { router, ..seen(is) }, *irq, "SPI {n}");
         assert_eq!(is.target(), gic.target(n), "SPI {n}");
-        if let (true, Some(vcpu)) = (is.is_candidate(), is.target()) {
+        if let (true, Some(vcpu)) = (is.is_candidate(), is.owner()) {
             let notified = machine.cpus[vcpu].notified.borrow();
             assert!(notified.contains(&(n as u32 + 32)), "SPI {n} of {vcpu}");
         }
