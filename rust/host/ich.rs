@@ -108,6 +108,12 @@ impl VirtualInterface {
         }
     }
 
+    /// ICH_VTR_EL2.
+    #[inline]
+    pub const fn vtr(self) -> IchVtrEl2 {
+        self.vtr
+    }
+
     /// The number of list registers, 1 to 16.
     #[inline]
     pub const fn list_registers(self) -> usize {

@@ -14,6 +14,8 @@ mod power;
 
 mod memory;
 
+mod vgic;
+
 mod vcpu;
 
 mod vm;

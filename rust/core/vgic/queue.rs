@@ -225,6 +225,9 @@ impl Selection {
 }
 
 /// A vCPU's interrupts, as its own thread has them.
+///
+/// While nothing is in list registers, ICH_HCR_EL2 is what the queue was made with: so it is to be
+/// when the vCPU is loaded into a CPU, where all list registers are empty then.
 pub struct Queue {
     /// The vCPU's index.
     vcpu: usize,
@@ -263,24 +266,17 @@ impl Queue {
         self.vcpu
     }
 
-    /// Returns ICH_HCR_EL2 for a CPU that the vCPU is loaded on. All its list registers are to be
-    /// empty.
-    pub fn load(&mut self) -> IchHcrEl2 {
-        self.hcr = self.base;
-        self.changed |= !self.marks.is_empty();
-        self.base
-    }
-
     /// Whether the list registers are to be filled anew before the guest is entered.
     #[inline(always)]
     pub fn is_stale<W: Word>(&self, candidates: &Candidates<W>) -> bool {
         candidates.any() || self.changed
     }
 
-    /// Whether there is something in a list register.
+    /// Whether the CPU has something of the queue: a list register, or a reason for a maintenance
+    /// interrupt.
     #[inline(always)]
     pub fn is_in_use(&self) -> bool {
-        self.used != 0
+        self.used != 0 || self.hcr != self.base
     }
 
     /// Fills the list registers. They are to be folded first.

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A vCPU's virtual CPU interface: in memory, and in the CPU that it is loaded on.
+
+use crate::vgic::vm::{
+    Member,
+    Vgic, //
+};
+use core::cell::{
+    Cell,
+    RefCell, //
+};
+use kernel::prelude::*;
+use kvm_core::vgic::{
+    cpuregs::{
+        CpuInterface,
+        IchVmcr, //
+    },
+    interrupts::{
+        Groups,
+        Interrupts, //
+    },
+    intid::IntId,
+    lr::ListRegister,
+    queue::{
+        self,
+        IchHcrEl2,
+        NoLpis,
+        Queue, //
+    },
+    sgi::{
+        Sgi,
+        SgiRegister, //
+    },
+};
+use kvm_host::{
+    ich::{
+        Group,
+        Ich,
+        VirtualInterface, //
+    },
+    irqs::IrqsOff,
+    pinned::PinnedCpu, //
+};
+
+/// The list registers of the current CPU.
+struct Hardware<'a>(VirtualInterface, Ich<'a>);
+
+impl queue::VirtualInterface for Hardware<'_> {
+    #[inline]
+    fn list_registers(&self) -> usize {
+        self.0.list_registers()
+    }
+
+    #[inline]
+    fn list_register(&self, n: usize) -> ListRegister {
+        ListRegister::from_raw(
+            self.0
+                .list_register(n)
+                .map_or(0, |n| self.1.list_register(n)),
+        )
+    }
+
+    #[inline]
+    fn set_list_register(&self, n: usize, value: ListRegister) {
+        if let Some(n) = self.0.list_register(n) {
+            self.1.set_list_register(n, value.into_raw());
+        }
+    }
+
+    #[inline]
+    fn hcr(&self) -> IchHcrEl2 {
+        IchHcrEl2::from_raw(self.1.hcr())
+    }
+
+    #[inline]
+    fn set_hcr(&self, value: IchHcrEl2) {
+        self.1.set_hcr(value.into_raw());
+    }
+}
+
+/// ICH_HCR_EL2 of a VM that has a GIC, while there is nothing to wait for.
+///
+/// Writes of ICC_DIR_EL1 trap: the interrupt may be in no list register, or another vCPU's. Guests that
+/// use it are few, for EOImode 0 is what those without a hypervisor of their own do with.
+pub(crate) fn base_hcr(host: VirtualInterface) -> u64 {
+    IchHcrEl2::from_raw(host.dir_trap() | host.required_traps())
+        .with_en(true)
+        .into_raw()
+}
+
+/// What a vCPU's thread has of its interrupts.
+pub(crate) struct VgicCpu {
+    /// The registers, while the vCPU is not loaded.
+    pub(crate) interface: Cell<CpuInterface>,
+    queue: RefCell<Queue>,
+}
+
+impl VgicCpu {
+    /// That of the vCPU with this index, after a reset.
+    pub(crate) fn new(index: usize, host: VirtualInterface) -> Self {
+        Self {
+            interface: Cell::new(CpuInterface::reset(host.vtr())),
+            queue: RefCell::new(Queue::new(index, IchHcrEl2::from_raw(base_hcr(host)))),
+        }
+    }
+}
+
+/// A vCPU's interrupts while it is in KVM_RUN. By its own thread only.
+pub(crate) struct Gic<'a> {
+    pub(crate) vgic: &'a Vgic,
+    pub(crate) member: &'a Member,
+    cpu: &'a VgicCpu,
+    host: VirtualInterface,
+}
+
+impl<'a> Gic<'a> {
+    /// That of a vCPU; [`None`] if it is not one of the GIC's.
+    pub(crate) fn new(vgic: &'a Vgic, cpu: &'a VgicCpu, host: VirtualInterface) -> Option<Self> {
+        let member = vgic.member(cpu.queue.borrow().vcpu())?;
+
+        Some(Self {
+            vgic,
+            member,
+            cpu,
+            host,
+        })
+    }
+
+    /// The vCPU's index.
+    pub(crate) fn index(&self) -> usize {
+        self.cpu.queue.borrow().vcpu()
+    }
+
+    /// The vCPU comes to this CPU.
+    pub(crate) fn load(&self, cpu: &PinnedCpu) {
+        let ich = self.host.on(cpu);
+        let interface = self.cpu.interface.get();
+
+        ich.set_active_priorities(Group::Zero, interface.ap0r);
+        ich.set_active_priorities(Group::One, interface.ap1r);
+        ich.set_vmcr(interface.vmcr.into_raw());
+    }
+
+    /// The vCPU leaves this CPU. Nothing is in list registers.
+    pub(crate) fn put(&self, cpu: &PinnedCpu) {
+        let ich = self.host.on(cpu);
+        let interface = self.cpu.interface.get();
+
+        self.cpu.interface.set(CpuInterface {
+            vmcr: IchVmcr::from_raw(ich.vmcr()),
+            ap0r: ich.active_priorities(Group::Zero),
+            ap1r: ich.active_priorities(Group::One),
+            ..interface
+        });
+    }
+
+    /// Whether the list registers are to be filled before the guest is entered.
+    #[inline(always)]
+    pub(crate) fn is_stale(&self) -> bool {
+        self.cpu.queue.borrow().is_stale(&self.member.candidates)
+    }
+
+    /// Fills the list registers of this CPU, which the vCPU is loaded on.
+    #[inline(never)]
+    pub(crate) fn refill(&self, irqs: &IrqsOff) {
+        self.fold(irqs);
+        self.cpu.queue.borrow_mut().fill(
+            self.vgic,
+            &self.member.candidates,
+            &mut NoLpis,
+            &Hardware(self.host, self.host.on(irqs.cpu())),
+        );
+    }
+
+    /// Empties the list registers of this CPU, which the vCPU is loaded on, into the interrupts. To be
+    /// done before the vCPU's thread looks at its own, and before it has interrupts on: that also takes
+    /// back the causes of a maintenance interrupt.
+    #[inline(always)]
+    pub(crate) fn fold(&self, irqs: &IrqsOff) {
+        if self.cpu.queue.borrow().is_in_use() {
+            self.fold_used(irqs);
+        }
+    }
+
+    #[inline(never)]
+    fn fold_used(&self, irqs: &IrqsOff) {
+        self.cpu.queue.borrow_mut().fold(
+            self.vgic,
+            &mut NoLpis,
+            &Hardware(self.host, self.host.on(irqs.cpu())),
+            |_| {},
+        );
+        self.member.folded();
+    }
+
+    /// Whether there is an interrupt that the guest would take if it did not mask interrupts by
+    /// PSTATE, which ends a WFI. The list registers are empty. `loaded` is the CPU that the vCPU is
+    /// loaded on, if it is.
+    pub(crate) fn has_deliverable(&self, loaded: Option<&PinnedCpu>) -> bool {
+        let vmcr = match loaded {
+            Some(cpu) => IchVmcr::from_raw(self.host.on(cpu).vmcr()),
+            None => self.cpu.interface.get().vmcr,
+        };
+
+        self.cpu.queue.borrow_mut().has_deliverable(
+            self.vgic,
+            &self.member.candidates,
+            &mut NoLpis,
+            vmcr.vpmr().get() as u8,
+            Groups {
+                group0: vmcr.veng0(),
+                group1: vmcr.veng1(),
+            },
+        )
+    }
+
+    /// The guest writes an SGI register.
+    #[inline]
+    pub(crate) fn send(&self, sgi: Sgi, register: SgiRegister) {
+        sgi.send(register, self.index(), self.vgic);
+    }
+
+    /// The guest writes ICC_DIR_EL1.
+    pub(crate) fn deactivate(&self, irqs: &IrqsOff, value: u64) {
+        let vmcr = IchVmcr::from_raw(self.host.on(irqs.cpu()).vmcr());
+        // Writes with EOImode 0 are UNPREDICTABLE, and an LPI has no active state.
+        let Some(intid) = IntId::new(value as u32).filter(|_| vmcr.veoim()) else {
+            return;
+        };
+
+        self.fold(irqs);
+        self.vgic
+            .update(self.index(), intid, |irq| irq.set_active(false));
+    }
+}
