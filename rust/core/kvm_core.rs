@@ -11,7 +11,8 @@
 //! [`register`] is the table of a vCPU's; [`one_reg`] names them to user space. [`ipa`], [`cpu`],
 //! [`vm_idreg`] and [`traps`] hold the decisions that are made from ID registers. [`context`] is a
 //! vCPU's registers to whoever emulates an instruction; on it stand [`inject`], [`mmio`],
-//! [`stage1`], [`events`] and [`guest_debug`], and beside it [`setway`] and [`exit_reason`].
+//! [`stage1`], [`events`] and [`guest_debug`], and beside it [`setway`], [`exit_reason`] and
+//! [`timer`].
 //! [`smccc`], [`psci`] and [`firmware`] are what a guest finds behind HVC and SMC. [`stage2`],
 //! [`memslot`], [`vmid`] and [`invalidate`] are a VM's memory, and [`vgic`] its interrupt
 //! controller. A module uses those before it in
@@ -65,6 +66,8 @@ pub mod events;
 pub mod guest_debug;
 
 pub mod exit_reason;
+
+pub mod timer;
 
 pub mod smccc;
 

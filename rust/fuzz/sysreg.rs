@@ -22,6 +22,12 @@ use kvm_core::{
         Reg, //
     },
     sysreg::SysReg,
+    timer::{
+        CntCtl,
+        Timer,
+        TimerReg,
+        TimerState, //
+    },
 };
 use kvm_fuzz::Input;
 
@@ -73,6 +79,40 @@ impl AccessEnv for Vcpu {
 
     fn counter(&self, _reg: Reg) -> u64 {
         self.counter
+    }
+
+    fn timer(&self, reg: Reg) -> u64 {
+        TimerReg::of(reg).map_or(0, |(timer, which)| {
+            self.state(timer).read(which, self.counter)
+        })
+    }
+
+    fn set_timer(&mut self, reg: Reg, value: u64) {
+        if let Some((timer, which)) = TimerReg::of(reg) {
+            let state = self.state(timer).write(which, value, self.counter);
+            let (ctl, cval) = registers(timer);
+            self.regs[ctl.index()] = state.ctl.into_raw();
+            self.regs[cval.index()] = state.cval;
+        }
+    }
+}
+
+/// The control and compare registers of a timer.
+fn registers(timer: Timer) -> (Reg, Reg) {
+    match timer {
+        Timer::Virtual => (Reg::CNTV_CTL_EL0, Reg::CNTV_CVAL_EL0),
+        Timer::Physical => (Reg::CNTP_CTL_EL0, Reg::CNTP_CVAL_EL0),
+    }
+}
+
+impl Vcpu {
+    fn state(&self, timer: Timer) -> TimerState {
+        let (ctl, cval) = registers(timer);
+
+        TimerState {
+            ctl: CntCtl::from_raw(self.regs[ctl.index()]),
+            cval: self.regs[cval.index()],
+        }
     }
 }
 

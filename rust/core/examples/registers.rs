@@ -63,7 +63,8 @@ Trap
   does and tells the set/way policy, ``debug`` does and has the world switch move it.
   ``ro`` takes no writes, they are UNDEFINED; ``wi`` ignores them; ``raz`` reads as zero.
   ``id``, ``ccsidr`` and ``counter`` read as what the VM has for them and take no writes.
-  ``os lock`` takes writes only. ``undef`` is UNDEFINED.
+  ``os lock`` takes writes only. ``timer`` is a timer that counts with the VM's counter.
+  ``undef`` is UNDEFINED.
 User
   How ``KVM_GET_ONE_REG`` and ``KVM_SET_ONE_REG`` reach it: ``rw`` reads and writes it;
   ``id``, ``clidr`` and ``os lock`` limit what may be written; writing a ``counter`` sets
@@ -118,6 +119,7 @@ fn trap(trap: Trap) -> &'static str {
         Trap::Ccsidr => "ccsidr",
         Trap::Clidr => "levels of cache",
         Trap::Counter => "counter",
+        Trap::Timer => "timer",
     }
 }
 

@@ -44,6 +44,12 @@ pub trait AccessEnv {
 
     /// Returns the value of a counter.
     fn counter(&self, reg: Reg) -> u64;
+
+    /// Returns what a register of a timer reads as.
+    fn timer(&self, reg: Reg) -> u64;
+
+    /// Writes a register of a timer.
+    fn set_timer(&mut self, reg: Reg, value: u64);
 }
 
 /// What a read of an ID register gives.
@@ -146,6 +152,11 @@ pub fn emulate(access: SystemAccess, env: &mut impl AccessEnv) -> Outcome {
             let value = env.counter(reg);
             env.set_gpr(rt, value);
         }
+        (Trap::Timer, true) => {
+            let value = env.timer(reg);
+            env.set_gpr(rt, value);
+        }
+        (Trap::Timer, false) => env.set_timer(reg, env.gpr(rt)),
         (Trap::OsLock, false) => {
             let lock = env.gpr(rt) & OSLAR_OSLK;
             let status = env.read(Reg::OSLSR_EL1) & !OSLSR_OSLK;

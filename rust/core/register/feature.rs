@@ -34,6 +34,10 @@ features! {
     ALWAYS,
     /// FEAT_RAS of the CPUs, whether the VM shows it or not.
     HOST_RAS,
+    /// The physical counter is the CPU's, so that the guest has the CPU's physical timer.
+    PHYSICAL_TIMER,
+    /// FEAT_ECV.
+    ECV,
     /// AArch32 at EL1.
     AARCH32_EL1,
     /// FEAT_SCTLR2.

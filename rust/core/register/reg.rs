@@ -168,6 +168,9 @@ macro_rules! trap {
     (counter) => {
         Trap::Counter
     };
+    (timer) => {
+        Trap::Timer
+    };
 }
 
 macro_rules! user {

@@ -81,6 +81,8 @@ pub enum Trap {
     Ccsidr,
     /// A counter.
     Counter,
+    /// A register of a timer.
+    Timer,
 }
 
 /// How KVM_GET_ONE_REG and KVM_SET_ONE_REG reach a register.

@@ -392,18 +392,32 @@ macro_rules! with_registers {
             /// Counter-timer Virtual Count register.
             CNTVCT_EL0 = (3, 3, 14, 0, 2)
                 class(emulated) gate(ALWAYS) reset(0) trap(counter) user(counter) fgt(none);
+            /// Counter-timer Self-Synchronized Physical Count register.
+            CNTPCTSS_EL0 = (3, 3, 14, 0, 5)
+                class(emulated) gate(ECV) reset(0) trap(counter) user(none) fgt(none);
+            /// Counter-timer Self-Synchronized Virtual Count register.
+            CNTVCTSS_EL0 = (3, 3, 14, 0, 6)
+                class(emulated) gate(ECV) reset(0) trap(counter) user(none) fgt(none);
+            /// Counter-timer Physical Timer TimerValue register: CNTP_CVAL_EL0 in another view.
+            CNTP_TVAL_EL0 = (3, 3, 14, 2, 0)
+                class(emulated) gate(ALWAYS) reset(0) trap(timer) user(none) fgt(none);
+            /// Counter-timer Physical Timer CompareValue register. Loaded before the timer is on.
+            CNTP_CVAL_EL0 = (3, 3, 14, 2, 2)
+                class(deferred el12 when PHYSICAL_TIMER) gate(ALWAYS) reset(0) trap(timer) user(rw)
+                fgt(none);
             /// Counter-timer Physical Timer Control register.
             CNTP_CTL_EL0 = (3, 3, 14, 2, 1)
-                class(deferred el12) gate(ALWAYS) reset(0) trap(storage) user(rw) fgt(none);
-            /// Counter-timer Physical Timer CompareValue register.
-            CNTP_CVAL_EL0 = (3, 3, 14, 2, 2)
-                class(deferred el12) gate(ALWAYS) reset(0) trap(storage) user(rw) fgt(none);
+                class(deferred el12 when PHYSICAL_TIMER) gate(ALWAYS) reset(0) trap(timer) user(rw)
+                fgt(none);
+            /// Counter-timer Virtual Timer TimerValue register: CNTV_CVAL_EL0 in another view.
+            CNTV_TVAL_EL0 = (3, 3, 14, 3, 0)
+                class(emulated) gate(ALWAYS) reset(0) trap(timer) user(none) fgt(none);
+            /// Counter-timer Virtual Timer CompareValue register. Loaded before the timer is on.
+            CNTV_CVAL_EL0 = (3, 3, 14, 3, 2)
+                class(deferred el12) gate(ALWAYS) reset(0) trap(timer) user(rw) fgt(none);
             /// Counter-timer Virtual Timer Control register.
             CNTV_CTL_EL0 = (3, 3, 14, 3, 1)
-                class(deferred el12) gate(ALWAYS) reset(0) trap(storage) user(rw) fgt(none);
-            /// Counter-timer Virtual Timer CompareValue register.
-            CNTV_CVAL_EL0 = (3, 3, 14, 3, 2)
-                class(deferred el12) gate(ALWAYS) reset(0) trap(storage) user(rw) fgt(none);
+                class(deferred el12) gate(ALWAYS) reset(0) trap(timer) user(rw) fgt(none);
 
             // Performance monitors.
 

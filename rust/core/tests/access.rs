@@ -96,6 +96,14 @@ impl AccessEnv for Env {
     fn counter(&self, reg: Reg) -> u64 {
         mix(self.seed, 0x4000 + reg.index() as u64)
     }
+
+    fn timer(&self, reg: Reg) -> u64 {
+        !self.registers[reg.index()]
+    }
+
+    fn set_timer(&mut self, reg: Reg, value: u64) {
+        self.registers[reg.index()] = !value;
+    }
 }
 
 /// What an access does, spelled out.
@@ -106,6 +114,8 @@ enum Does {
     Stores,
     /// Nothing.
     Nothing,
+    /// The register gets what the timer makes of the value of X<t>.
+    Times,
     /// The OS lock is taken or let go.
     Locks,
     /// An exception.
@@ -140,11 +150,13 @@ fn spec(env: &Env, reg: Reg, read: bool) -> Does {
             Trap::Clidr => Gives(env.clidr()),
             Trap::Ccsidr => Gives(env.ccsidr(env.registers[Reg::CSSELR_EL1.index()])),
             Trap::Counter => Gives(env.counter(reg)),
+            Trap::Timer => Gives(!value),
         }
     } else {
         match reg.row().trap {
             Trap::Storage | Trap::VmControl | Trap::Debug => Stores,
             Trap::WriteIgnored | Trap::RazWi => Nothing,
+            Trap::Timer => Times,
             Trap::OsLock => Locks,
             Trap::ReadOnly | Trap::Raz | Trap::Undef => UNDEFINED,
             Trap::Id | Trap::Clidr | Trap::Ccsidr | Trap::Counter => UNDEFINED,
@@ -170,6 +182,7 @@ fn check(env: &Env, reg: Reg, rt: u64, read: bool) {
                 outcome = Outcome::VmControl { before, after };
             }
         }
+        Does::Times => expected.registers[reg.index()] = !env.x(rt),
         Does::Nothing => {}
         Does::Locks => {
             let status = env.registers[Reg::OSLSR_EL1.index()];

@@ -17,6 +17,7 @@ impl VmFeatures {
     /// Returns the features that registers come with.
     pub const fn registers(self) -> FeatureSet {
         FeatureSet::BASE
+            .with(Feature::ECV, self.contains(VmFeature::Ecv))
             .with(Feature::AARCH32_EL1, self.contains(VmFeature::Aarch32El1))
             .with(Feature::SCTLR2, self.contains(VmFeature::Sctlr2))
             .with(Feature::TCR2, self.contains(VmFeature::Tcr2))
