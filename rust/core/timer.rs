@@ -47,4 +47,12 @@ pub enum Timer {
 impl Timer {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Virtual, Self::Physical];
+
+    /// Returns the word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Virtual => "virtual",
+            Self::Physical => "physical",
+        }
+    }
 }

@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <linux/kvm.h>
 #include <linux/of_irq.h>
+#include <linux/sched/stat.h>
 #include <linux/syscore_ops.h>
 #include <asm/neon.h>
 #include <generated/utsrelease.h>

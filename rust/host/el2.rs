@@ -71,9 +71,10 @@ pub(crate) const CNTP_CTL_EL02: SysReg = SysReg::of::<3, 5, 14, 2, 1>();
 /// The guest's CNTV_CTL_EL0.
 pub(crate) const CNTV_CTL_EL02: SysReg = SysReg::of::<3, 5, 14, 3, 1>();
 
-/// CNTHCTL_EL2.EL1PCEN and EL1PCTEN in the layout for E2H: EL1 and EL0 may use the physical timer
-/// and the physical counter.
-pub(crate) const CNTHCTL_EL1PCEN_EL1PCTEN: u64 = 1 << 11 | 1 << 10;
+/// Counter-timer Physical Offset register; FEAT_ECV_POFF.
+pub(crate) const CNTPOFF_EL2: SysReg = SysReg::of::<3, 4, 14, 0, 6>();
+/// Counter-timer Frequency register.
+pub(crate) const CNTFRQ_EL0: SysReg = SysReg::of::<3, 3, 14, 0, 0>();
 
 /// PMBIDR_EL1.P: a higher Exception level has the profiling buffer to itself.
 pub(crate) const PMBIDR_P: u64 = 1 << 4;

@@ -45,6 +45,7 @@ pub mod time;
 
 pub mod cache;
 pub mod guest_time;
+pub mod guest_timer;
 pub mod guest_tlb;
 pub mod ich;
 pub mod kick;
@@ -55,12 +56,15 @@ pub mod task_work;
 pub mod trace;
 pub mod translation;
 
+pub mod alarm;
+pub mod debug_regs;
 pub mod neon;
 mod registers;
 pub mod percpu_irq;
 
 pub mod gic;
 mod switch;
+pub mod timer_irqs;
 
 pub mod vcpu;
 

@@ -67,6 +67,15 @@ impl<T> KillableMutex<T> {
             _not_send: NotThreadSafe,
         })
     }
+
+    /// Takes the mutex if nobody has it; does not sleep.
+    pub fn try_lock(&self) -> Option<KillableGuard<'_, T>> {
+        // SAFETY: The mutex is initialised.
+        (unsafe { bindings::mutex_trylock(self.raw.get()) } != 0).then(|| KillableGuard {
+            mutex: self,
+            _not_send: NotThreadSafe,
+        })
+    }
 }
 
 /// Exclusive access to what a [`KillableMutex`] protects.

@@ -68,6 +68,12 @@ pub fn handle_work() -> Result {
     to_result(unsafe { bindings::xfer_to_guest_mode_handle_work() })
 }
 
+/// Lets another thread that wants the CPU have it for a while. May sleep.
+pub fn yield_cpu() {
+    // SAFETY: Process context, without locks.
+    unsafe { linux::yield_() };
+}
+
 /// To be called with interrupts off, before the last [`work_pending`]: on a CPU without a tick
 /// (`nohz_full=`) RCU callbacks that wait are handed on now.
 #[inline]

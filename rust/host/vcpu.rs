@@ -11,6 +11,7 @@ mod cpu;
 mod context;
 mod debug;
 mod load;
+mod timer;
 
 mod enter;
 

@@ -53,6 +53,8 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
         | KVM_CAP_INTERNAL_ERROR_DATA
         | KVM_CAP_SYSTEM_EVENT_DATA
         | KVM_CAP_PTP_KVM
+        | KVM_CAP_COUNTER_OFFSET
+        | KVM_CAP_ARM_USER_IRQ
         | KVM_CAP_STEAL_TIME => 1,
         KVM_CAP_ARM_INJECT_SERROR_ESR => cpus.has_ras().into(),
         KVM_CAP_ARM_PTRAUTH_ADDRESS | KVM_CAP_ARM_PTRAUTH_GENERIC => cpus.has_pauth().into(),

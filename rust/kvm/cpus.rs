@@ -34,6 +34,7 @@ use kvm_core::{
         Mitigations, //
     },
     setway::Cacheability,
+    timer::Frequency,
     vm_idreg::{
         HostFacts,
         HostIdRegs,
@@ -69,6 +70,7 @@ use kvm_host::{
     profiling, relaxed,
     syscore::SyscoreCallbacks,
     table_page::publish,
+    timer_irqs::TimerIrqs,
     translation::reset_guest_translation,
     vcpu::{
         ControlRegisters,
@@ -115,8 +117,8 @@ impl vmid::Shared for VmidShared {
 #[pin_data]
 pub(crate) struct Cpus {
     machine: Machine,
-    /// The GIC's part of the CPUs.
-    pub(crate) gic: HostGic,
+    pub(crate) timer_irqs: TimerIrqs,
+    counter_frequency: Frequency,
     id_registers: KBox<HostIdRegs>,
     /// Whether a CPU is in use for VMs. Only that CPU looks at its flag, so no ordering is needed.
     in_use: PerCpu<AtomicFlag>,
@@ -143,7 +145,11 @@ fn filled<T>(len: usize, mut value: impl FnMut() -> T) -> Result<KVec<T>> {
 }
 
 impl Cpus {
-    pub(crate) fn new(machine: Machine, gic: HostGic) -> Result<impl PinInit<Self, Error>> {
+    pub(crate) fn new(
+        machine: Machine,
+        timer_irqs: TimerIrqs,
+        counter_frequency: Frequency,
+    ) -> Result<impl PinInit<Self, Error>> {
         let count = kernel::cpu::nr_cpu_ids() as usize;
         let vmid_words = (1usize << machine.capabilities.vmid_bits) / 64;
         let id_registers = KBox::new(machine.id_registers(HostFacts::default()), GFP_KERNEL)?;
@@ -166,11 +172,13 @@ impl Cpus {
             ras: has(Feature::Ras),
             pmu: has(Feature::PmuV3),
             mpam: VmFeatures::of(&*id_registers).contains(VmFeature::Mpam),
+            cntpoff: VmFeatures::of(&*id_registers).contains(VmFeature::EcvPoff),
         };
 
         Ok(try_pin_init!(Self {
             machine,
-            gic,
+            timer_irqs,
+            counter_frequency,
             id_registers,
             in_use: PerCpu::new()?,
             vmid_shared,
@@ -210,6 +218,11 @@ impl Cpus {
     /// The width of physical addresses that the kernel uses.
     pub(crate) fn physical_bits(&self) -> u8 {
         kvm_host::machine::PHYSICAL_BITS
+    }
+
+    /// The frequency of the host's counter, and of all guests'.
+    pub(crate) fn counter_frequency(&self) -> Frequency {
+        self.counter_frequency
     }
 
     /// Proof that the kernel is at EL2 with VHE.
@@ -334,12 +347,7 @@ impl Cpus {
     fn reset(&self, cpu: &PinnedCpu) {
         reset_guest_translation(self.machine.host, cpu);
         profiling::exclude_guests(self.machine.host, cpu);
-        self.gic.reset(cpu);
-    }
-
-    fn take(&self, cpu: &PinnedCpu) {
-        self.reset(cpu);
-        self.gic.enable(cpu);
+        self.timer_irqs.enable(cpu);
         self.in_use.this(cpu).store(true, Relaxed);
     }
 
@@ -347,7 +355,7 @@ impl Cpus {
     /// shutdown and then by hotplug; it is done twice, since a task may have run in between.
     fn leave(&self, cpu: &PinnedCpu) {
         self.in_use.this(cpu).store(false, Relaxed);
-        self.gic.disable(cpu);
+        self.timer_irqs.disable(cpu);
         reset_guest_translation(self.machine.host, cpu);
     }
 

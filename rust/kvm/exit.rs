@@ -30,6 +30,7 @@ use kvm_core::{
         SError,
         Syndrome,
         SystemAccess,
+        Wait,
         WaitKind, //
     },
     events::Events,
@@ -44,7 +45,9 @@ use kvm_core::{
 };
 use kvm_host::{
     kick::Running,
-    run_page, trace,
+    run_page,
+    task_work::yield_cpu,
+    trace,
     uapi::kvm_debug_exit_arch,
     vcpu::{
         Exit,
@@ -138,6 +141,11 @@ impl Run<'_> {
                 self.cpu.rewind_memory_copy();
                 Fast::Guest
             }
+            // There is no sleep: what would end it is there.
+            ExceptionClass::Wfx if self.has_wake_up() => {
+                self.advance(esr);
+                Fast::Guest
+            }
             ExceptionClass::Wfx
             | ExceptionClass::DataAbortLower
             | ExceptionClass::InstructionAbortLower
@@ -210,15 +218,7 @@ impl Run<'_> {
 
     fn slow_sync(&mut self, esr: Esr, running: &Running<'_>) -> Result<Flow> {
         match esr.decode() {
-            Syndrome::Wait(wait) => {
-                self.advance(esr);
-                // A WFI may end at any time. One with a timeout ends at once, as does a WFE, after
-                // which the guest looks again at what it waits for.
-                if wait.ti() == WaitKind::Wfi {
-                    self.wait(running)?;
-                }
-                Ok(Flow::Guest)
-            }
+            Syndrome::Wait(wait) => self.slow_wait(wait, esr, running),
             Syndrome::DataAbort(_, abort) => self.abort(esr, AbortKind::Data, abort.status()),
             Syndrome::InstructionAbort(_, abort) => {
                 self.abort(esr, AbortKind::Instruction, abort.status())
@@ -235,6 +235,19 @@ impl Run<'_> {
                 }
             },
         }
+    }
+
+    /// A WFI that is to sleep, or a WFE, which traps only if another thread wants the CPU.
+    fn slow_wait(&mut self, wait: Wait, esr: Esr, running: &Running<'_>) -> Result<Flow> {
+        let until = wait.timeout_register().map(|rn| self.cpu.gpr(rn));
+
+        self.advance(esr);
+        match wait.ti() {
+            WaitKind::Wfi | WaitKind::Wfit => self.wait(running, until)?,
+            // The guest looks again at what it waits for.
+            WaitKind::Wfe | WaitKind::Wfet => yield_cpu(),
+        }
+        Ok(Flow::Guest)
     }
 
     fn debug_exit(&self, exit: &DebugExit) -> Flow {

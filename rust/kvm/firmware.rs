@@ -34,7 +34,8 @@ use kvm_core::{
         PowerOn,
         PowerOnError, //
     },
-    register::Reg, //
+    register::Reg,
+    timer::Timer, //
 };
 use kvm_host::{
     time,
@@ -74,12 +75,13 @@ impl Entropy for Caller<'_> {
 impl Clock for Caller<'_> {
     fn read(&self, counter: Counter) -> Option<ClockReading> {
         let (wall, count) = time::wall_and_counter()?;
+        let offsets = self.cpu.controls().offsets;
 
         Some(ClockReading {
             wall,
             counter: match counter {
-                Counter::Virtual => count.wrapping_sub(self.vm.counter_offset()),
-                Counter::Physical => count,
+                Counter::Virtual => offsets.count(Timer::Virtual, count),
+                Counter::Physical => offsets.count(Timer::Physical, count),
             },
         })
     }

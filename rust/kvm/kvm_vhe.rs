@@ -14,8 +14,7 @@ mod power;
 
 mod memory;
 
-mod vgic;
-
+mod timer;
 mod vcpu;
 
 mod vm;
@@ -47,13 +46,14 @@ use kvm_host::{
     cpu_pm::CpuPm,
     file::MiscDevice,
     firmware_irqs::GuestPpis,
-    gic::HostGic,
+    guest_timer,
     hotplug::{
         CpuHotplug,
         HotplugSlot, //
     },
     machine::Machine,
-    syscore::Syscore, //
+    syscore::Syscore,
+    timer_irqs::TimerIrqs, //
 };
 use system::{
     report_c_kvm,
@@ -105,19 +105,6 @@ impl kernel::InPlaceModule for KvmVhe {
                 }
             };
             let capabilities = machine.capabilities;
-            let gic = HostGic::new(&machine, &GuestPpis::find())
-                .inspect_err(|error| pr_err!("not loaded: no memory for the GIC: {:?}\n", error))?;
-            if let Err(why) = gic.maintenance() {
-                pr_info!(
-                    "VMs get no vGIC, for there is no maintenance interrupt of the GIC: {}\n",
-                    core::format_args!("{why}")
-                );
-            }
-            let cpus = Cpus::new(machine, gic)
-                .and_then(|cpus| Arc::pin_init(cpus, GFP_KERNEL))
-                .inspect_err(|error| {
-                    pr_err!("not loaded: no memory for the CPUs: {:?}\n", error)
-                })?;
             let slot = HotplugSlot::claim().inspect_err(|error| {
                 if *error == EBUSY {
                     report_c_kvm();
@@ -125,6 +112,25 @@ impl kernel::InPlaceModule for KvmVhe {
                     pr_err!("not loaded: no slot in CPU hotplug: {:?}\n", error);
                 }
             })?;
+
+            let frequency = guest_timer::frequency(machine.host).ok_or_else(|| {
+                pr_err!("not loaded: firmware has not set the counter's frequency, CNTFRQ_EL0\n");
+                ENODEV
+            })?;
+            let timer_irqs =
+                TimerIrqs::request(&GuestPpis::find()).map_err(|(timer, refusal)| {
+                    pr_err!(
+                        "not loaded: no interrupt of the EL1 {} timer: {}\n",
+                        timer.name(),
+                        core::format_args!("{refusal}")
+                    );
+                    ENODEV
+                })?;
+            let cpus = Cpus::new(machine, timer_irqs, frequency)
+                .and_then(|cpus| Arc::pin_init(cpus, GFP_KERNEL))
+                .inspect_err(|error| {
+                    pr_err!("not loaded: no memory for the CPUs: {:?}\n", error)
+                })?;
 
             Ok(try_pin_init!(Self {
                 _hotplug <- CpuHotplug::register(slot, cpus.clone()),

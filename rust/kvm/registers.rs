@@ -37,12 +37,17 @@ use kvm_core::{
         Reg,
         User, //
     },
+    timer::{
+        Timer,
+        TimerReg, //
+    },
     vm_idreg::{
         self,
         CacheLevel,
         SetError, //
     },
 };
+use kvm_host::time;
 
 fn errno_of_id(error: BadId) -> Error {
     match error {
@@ -146,6 +151,15 @@ fn set_core(vm: &Vm, state: &mut State, reg: CoreReg, value: u64) -> Result {
     Ok(())
 }
 
+/// The timer that counts with a counter.
+fn counter_of(reg: Reg) -> Timer {
+    if reg == Reg::CNTVCT_EL0 {
+        Timer::Virtual
+    } else {
+        Timer::Physical
+    }
+}
+
 fn get_sysreg(vm: &Vm, state: &State, reg: Reg) -> Result<u64> {
     let row = reg.row();
 
@@ -153,10 +167,18 @@ fn get_sysreg(vm: &Vm, state: &State, reg: Reg) -> Result<u64> {
         return Err(ENOENT);
     }
     match row.user {
-        User::Rw | User::OsLock => Ok(state.cpu.read_any(reg)),
+        User::Rw => match TimerReg::of(reg) {
+            // ISTATUS as it is now.
+            Some((timer, which)) => {
+                let count = vm.counter_offsets().count(timer, time::counter());
+                Ok(state.cpu.timer(timer).read(which, count))
+            }
+            None => Ok(state.cpu.read_any(reg)),
+        },
+        User::OsLock => Ok(state.cpu.read_any(reg)),
         User::Id => vm.config.id_register(reg.encoding()).ok_or(ENOENT),
         User::Clidr => Ok(state.cache()?.clidr()),
-        User::Counter => Ok(vm.counter(reg)),
+        User::Counter => Ok(vm.counter_offsets().count(counter_of(reg), time::counter())),
         User::Core | User::None => Err(ENOENT),
     }
 }
@@ -195,7 +217,7 @@ fn set_sysreg(vm: &Vm, vcpu: &Vcpu, state: &mut State, reg: Reg, value: u64) -> 
                 .map_err(errno_of_set)
         }
         User::Counter => {
-            vm.set_counter(reg, value);
+            vm.set_counter(counter_of(reg), value);
             Ok(())
         }
         User::Core | User::None => Err(ENOENT),

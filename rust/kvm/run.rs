@@ -4,6 +4,7 @@
 
 use crate::{
     memory::Reserve,
+    timer::Timers,
     vcpu::Vcpu,
     vm::{
         Frozen,
@@ -98,6 +99,7 @@ pub(crate) struct Run<'a> {
     pub(crate) entry: EntryFeatures,
     pub(crate) deferred: Deferred,
     pub(crate) reserve: &'a mut Reserve,
+    pub(crate) timers: Timers<'a>,
 }
 
 impl Run<'_> {
@@ -134,8 +136,16 @@ impl Run<'_> {
         let _ = exception.take(&mut &*self.cpu, self.sctlr2(), self.entry);
     }
 
-    /// Waits as by WFI: until there is something to do.
-    pub(crate) fn wait(&self, running: &Running<'_>) -> Result {
-        running.block(|| self.vcpu.has_requests() || self.cpu.virtual_serror().is_some())
+    /// Whether a WFI does not wait.
+    pub(crate) fn has_wake_up(&self) -> bool {
+        self.vcpu.has_requests() || self.cpu.virtual_serror().is_some() || self.timers.has_news()
+    }
+
+    /// Waits as by WFI: until there is something to do, or the virtual counter reaches `until`.
+    pub(crate) fn wait(&mut self, running: &Running<'_>, until: Option<u64>) -> Result {
+        self.timers.set_for_sleep(until);
+        let result = running.block(|| self.has_wake_up() || self.timers.is_over(until));
+        self.timers.rearm();
+        result
     }
 }

@@ -10,6 +10,10 @@ use crate::{
         Flow,
         Run, //
     },
+    timer::{
+        self,
+        Timers, //
+    },
     vcpu::{
         entry_features,
         request,
@@ -73,6 +77,7 @@ impl Load for Loadable<'_> {
     fn load(&self, cpu: &PinnedCpu) -> Option<(Stage2Registers, Vectors)> {
         let registers = self.vm.memory.load(cpu, self.vcpu.id)?;
 
+        timer::prepare_load(&self.vm.cpus.timer_irqs, self.cpu, cpu);
         self.vcpu.stats.count(Stat::Load);
         if self.counts_stolen_time {
             self.vcpu.note(request::STOLEN_TIME);
@@ -119,6 +124,8 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
         stolen_start,
         cache,
         reserve,
+        alarm,
+        lines_told,
         ..
     } = state;
     let cpu: &VcpuCpu = cpu;
@@ -145,6 +152,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
         entry: entry_features(frozen.features),
         deferred: Deferred::Nothing,
         reserve,
+        timers: Timers::new(cpu, &vm.cpus.timer_irqs, alarm, lines_told),
     };
 
     let result = with_signal_mask(signal_mask, || {
@@ -155,6 +163,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
                         .load(run.debug, GuestPstate::from_exit(cpu.raw_pstate())),
                 );
                 run.mmio.finish(&mut &*cpu, vcpu.run.mmio_data());
+                run.timers.rearm();
                 // The exit that the VMM has just dealt with stays what it was.
                 let result = if vcpu.run.immediate_exit() {
                     Err(EINTR)
@@ -162,6 +171,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
                     with_fp_section(fp, |fp| run.outer(loaded, running, fp))
                 };
                 cpu.set_pstate(run.step.put(GuestPstate::from_exit(cpu.raw_pstate())));
+                run.timers.tell(&vcpu.run);
                 result
             })
         })?
@@ -225,6 +235,7 @@ impl Run<'_> {
         if requests & request::RELOAD != 0 {
             self.cpu.set_controls(self.vm.controls(self.frozen));
             loaded.reload();
+            self.timers.rearm();
         }
         if requests & request::STOLEN_TIME != 0 {
             self.report_stolen_time();
@@ -234,6 +245,9 @@ impl Run<'_> {
         }
         if let Some(on) = self.vcpu.power.take_start() {
             self.start(&on);
+        }
+        if self.timers.has_news() {
+            return Err(EINTR);
         }
         Ok(())
     }
@@ -250,6 +264,7 @@ impl Run<'_> {
         self.cpu
             .set_pstate(self.step.load(self.debug, entry.pstate));
         self.cpu.write_any(Reg::SCTLR_EL1, entry.sctlr);
+        self.timers.rearm();
     }
 
     /// The inner loop: enters the guest again and again, with interrupts off.
@@ -261,8 +276,14 @@ impl Run<'_> {
         irqs: &mut IrqsOff,
     ) -> Leave {
         running.entering_guest(irqs);
+        if self.timers.sync(irqs) {
+            return Leave::Work;
+        }
         loop {
             if self.vcpu.has_requests() || work_pending(irqs) || self.vm.cpus.going_down() {
+                return Leave::Work;
+            }
+            if self.timers.may_fall() && self.timers.sync(irqs) {
                 return Leave::Work;
             }
             trace::vcpu_entry(self.vcpu.id, self.cpu.pc());

@@ -42,6 +42,7 @@ use kvm_core::{
         Cacheability,
         SetWay, //
     },
+    timer::Lines,
     vm_idreg::{
         CacheRegs,
         VcpuFeatures,
@@ -50,6 +51,7 @@ use kvm_core::{
     },
 };
 use kvm_host::{
+    alarm::Alarm,
     counters::Counters,
     debug_regs::DebugRegs,
     kick::Kick,
@@ -90,6 +92,8 @@ pub(crate) mod request {
     pub(crate) const STOLEN_TIME: u32 = 1 << 1;
     /// The controls of the CPU have changed: put and load.
     pub(crate) const RELOAD: u32 = 1 << 2;
+    /// The line of a timer that traps may have changed.
+    pub(crate) const TIMER: u32 = 1 << 3;
 }
 
 /// The part of a vCPU that its thread, or who has its lock, has to itself.
@@ -114,6 +118,9 @@ pub(crate) struct State {
     pub(crate) stolen_time: Option<StolenTimeIpa>,
     /// The vCPU's stolen time when the guest asked for it to be counted.
     pub(crate) stolen_start: u64,
+    pub(crate) alarm: Arc<Alarm>,
+    /// The levels of the timers' lines that user space was last told.
+    pub(crate) lines_told: Lines,
 }
 
 impl State {
@@ -171,7 +178,7 @@ pub(crate) fn pstate_features(features: VmFeatures) -> PstateFeatures {
 pub(crate) struct Vcpu {
     pub(crate) id: u32,
     pub(crate) run: RunPages,
-    pub(crate) kick: Kick,
+    pub(crate) kick: Arc<Kick>,
     #[pin]
     pub(crate) power: Power,
     /// MPIDR_EL1, for those that look for a vCPU by it.
@@ -209,6 +216,7 @@ fn mpidr_of(id: u32) -> u64 {
 impl Vcpu {
     /// Makes a vCPU, which belongs to no VM's list yet.
     pub(crate) fn new(cpus: &Cpus, id: u32) -> Result<Arc<Self>> {
+        let kick = Arc::new(Kick::new(), GFP_KERNEL_ACCOUNT)?;
         let state = State {
             cpu: cpus.new_vcpu()?,
             fp: KBox::new(FpState::new(), GFP_KERNEL_ACCOUNT)?,
@@ -226,6 +234,8 @@ impl Vcpu {
             debug_regs: KBox::new(DebugRegs::default(), GFP_KERNEL_ACCOUNT)?,
             stolen_time: None,
             stolen_start: 0,
+            alarm: Alarm::new(kick.clone(), cpus.counter_frequency())?,
+            lines_told: Lines::LOW,
         };
 
         let mpidr = mpidr_of(id);
@@ -234,7 +244,7 @@ impl Vcpu {
             try_pin_init!(Self {
                 id,
                 run: RunPages::new()?,
-                kick: Kick::new(),
+                kick,
                 power <- Power::new(),
                 mpidr: Atomic::new(mpidr),
                 requests: Atomic::new(0),
@@ -253,6 +263,11 @@ impl Vcpu {
     /// `EINTR` if the thread is killed while it waits.
     pub(crate) fn state(&self) -> Result<KillableGuard<'_, State>> {
         self.state.lock()
+    }
+
+    /// Whether somebody else has the lock at this moment: an ioctl, KVM_RUN included.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.state.try_lock().is_none()
     }
 
     /// MPIDR_EL1.

@@ -37,6 +37,10 @@ use kvm_core::{
     exit_reason::ExitReason,
     firmware::pv_time::StolenTimeIpa,
     guest_debug::GuestDebug,
+    timer::{
+        TimerIrq,
+        TimerPpis, //
+    },
     vm_idreg::{
         BadVcpuFeatures,
         CacheRegs,
@@ -47,7 +51,8 @@ use kvm_core::{
 use kvm_host::{
     abi::{
         KVM_ARM_VCPU_PVTIME_CTRL,
-        KVM_ARM_VCPU_PVTIME_IPA, //
+        KVM_ARM_VCPU_PVTIME_IPA,
+        KVM_ARM_VCPU_TIMER_CTRL, //
     },
     debug_regs::DEBUG_REGS,
     file::AnonFile,
@@ -184,7 +189,31 @@ fn set_events(vm: &Vm, state: &mut State, arg: usize) -> Result {
 fn device_attr(vm: &Vm, state: &mut State, cmd: u32, arg: usize) -> Result {
     let attr: kvm_device_attr = read_user(arg)?;
 
-    if attr.group != KVM_ARM_VCPU_PVTIME_CTRL || attr.attr != KVM_ARM_VCPU_PVTIME_IPA.into() {
+    match attr.group {
+        KVM_ARM_VCPU_PVTIME_CTRL => stolen_time_attr(vm, state, cmd, &attr),
+        KVM_ARM_VCPU_TIMER_CTRL => timer_attr(cmd, &attr),
+        _ => Err(ENXIO),
+    }
+}
+
+/// devices/vcpu.rst, "2. GROUP: KVM_ARM_VCPU_TIMER_CTRL".
+fn timer_attr(cmd: u32, attr: &kvm_device_attr) -> Result {
+    let timer = TimerIrq::from_attr(attr.attr).ok_or(ENXIO)?;
+
+    match cmd {
+        KVM_HAS_DEVICE_ATTR => Ok(()),
+        KVM_GET_DEVICE_ATTR => {
+            let intid = TimerPpis::DEFAULT.get(timer).intid();
+            write_user(attr.addr as usize, &(intid as i32))
+        }
+        // The number is that of a line into an interrupt controller, of which there is none.
+        _ => Err(EINVAL),
+    }
+}
+
+/// devices/vcpu.rst, "3. GROUP: KVM_ARM_VCPU_PVTIME_CTRL".
+fn stolen_time_attr(vm: &Vm, state: &mut State, cmd: u32, attr: &kvm_device_attr) -> Result {
+    if attr.attr != KVM_ARM_VCPU_PVTIME_IPA.into() {
         return Err(ENXIO);
     }
     match cmd {

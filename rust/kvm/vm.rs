@@ -13,7 +13,10 @@ pub(crate) use self::config::{
 use crate::{
     cpus::Cpus,
     memory::Memory,
-    vcpu::Vcpu, //
+    vcpu::{
+        request,
+        Vcpu, //
+    }, //
 };
 use kernel::{
     mm::Mm,
@@ -21,11 +24,7 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{
-            Atomic,
-            AtomicFlag,
-            Relaxed, //
-        },
+        atomic::AtomicFlag,
         Arc,
         SpinLock, //
     },
@@ -36,7 +35,10 @@ use kvm_core::{
         IpaBits, //
     },
     pstate::GuestState,
-    register::Reg,
+    timer::{
+        CounterOffsets,
+        Timer, //
+    },
     vm_idreg::HostIdRegs, //
 };
 use kvm_host::{
@@ -52,7 +54,8 @@ pub(crate) const MAX_VCPUS: usize = 512;
 /// A virtual machine. Its file descriptor owns it, and so does whatever is made of it; it goes when
 /// the last of them is closed.
 ///
-/// The lock order is: a vCPU's state, the configuration's, the memory's locks, `vcpus`.
+/// The lock order is: a vCPU's state, the configuration's, the memory's locks, `vcpus`; that of the
+/// counters' offsets is alone.
 #[pin_data]
 pub(crate) struct Vm {
     /// The address space that the VM's memory is part of, the creator's. No other process may use
@@ -71,8 +74,9 @@ pub(crate) struct Vm {
     vcpus: SpinLock<KVec<Arc<Vcpu>>>,
     /// KVM_CAP_ARM_NISV_TO_USER.
     pub(crate) nisv_to_user: AtomicFlag,
-    /// What the virtual counter is behind the host's.
-    cntvoff: Atomic<u64>,
+    /// What the counters are behind the host's.
+    #[pin]
+    offsets: SpinLock<CounterOffsets>,
 }
 
 impl Vm {
@@ -101,7 +105,7 @@ impl Vm {
                 config <- Config::new(cpus),
                 vcpus <- new_spinlock!(KVec::new(), "kvm_vhe::Vm::vcpus"),
                 nisv_to_user: AtomicFlag::new(false),
-                cntvoff: Atomic::new(counter()),
+                offsets <- new_spinlock!(CounterOffsets::new(counter()), "kvm_vhe::Vm::offsets"),
             }? Error),
             GFP_KERNEL_ACCOUNT,
         )
@@ -141,29 +145,49 @@ impl Vm {
         }
     }
 
-    /// What the virtual counter is behind the host's.
-    pub(crate) fn counter_offset(&self) -> u64 {
-        self.cntvoff.load(Relaxed)
+    /// What the counters are behind the host's.
+    pub(crate) fn counter_offsets(&self) -> CounterOffsets {
+        *self.offsets.lock()
     }
 
-    /// The value of a counter.
-    pub(crate) fn counter(&self, reg: Reg) -> u64 {
-        match reg {
-            Reg::CNTVCT_EL0 => counter().wrapping_sub(self.counter_offset()),
-            _ => counter(),
-        }
+    /// Sets a counter of all vCPUs.
+    pub(crate) fn set_counter(&self, timer: Timer, value: u64) {
+        self.offsets.lock().set_count(timer, value, counter());
+        self.reload_vcpus();
     }
 
-    /// Sets a counter: that of the whole VM.
-    pub(crate) fn set_counter(&self, reg: Reg, value: u64) {
-        if reg == Reg::CNTVCT_EL0 {
-            self.cntvoff.store(counter().wrapping_sub(value), Relaxed);
+    /// KVM_ARM_SET_COUNTER_OFFSET. api.rst, "4.138 KVM_ARM_SET_COUNTER_OFFSET".
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if there is an ioctl on a vCPU at the moment.
+    pub(crate) fn give_counter_offset(&self, offset: u64) -> Result {
+        let mut busy = false;
+
+        self.for_each_vcpu(|vcpu| {
+            busy |= vcpu.is_busy();
+            !busy
+        });
+        if busy {
+            return Err(EBUSY);
         }
+        self.offsets.lock().give(offset);
+        // One may have begun to run since it was asked.
+        self.reload_vcpus();
+        Ok(())
+    }
+
+    /// Makes all vCPUs look for new controls.
+    fn reload_vcpus(&self) {
+        self.for_each_vcpu(|vcpu| {
+            vcpu.request(request::RELOAD);
+            true
+        });
     }
 
     /// What a vCPU is loaded with.
     pub(crate) fn controls(&self, frozen: &Frozen) -> Controls {
-        frozen.controls(self.counter_offset())
+        frozen.controls(self.counter_offsets())
     }
 
     /// Adds a vCPU.

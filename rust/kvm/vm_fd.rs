@@ -54,6 +54,7 @@ use kvm_host::{
         AnonFile, //
     },
     uapi::{
+        kvm_arm_counter_offset,
         kvm_device_attr,
         kvm_enable_cap,
         kvm_userspace_memory_region,
@@ -186,6 +187,13 @@ impl AnonFile for VmFile {
                 enable_cap(vm, &cap)?;
             }
             KVM_ARM_PREFERRED_TARGET => preferred_target(arg)?,
+            KVM_ARM_SET_COUNTER_OFFSET => {
+                let offset: kvm_arm_counter_offset = read_user(arg)?;
+                if offset.reserved != 0 {
+                    return Err(EINVAL);
+                }
+                vm.give_counter_offset(offset.counter_offset)?;
+            }
             KVM_ARM_GET_REG_WRITABLE_MASKS => writable_masks(vm, arg)?,
             KVM_SET_DEVICE_ATTR | KVM_GET_DEVICE_ATTR | KVM_HAS_DEVICE_ATTR => {
                 device_attr(vm, cmd, arg)?

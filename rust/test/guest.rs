@@ -17,6 +17,7 @@ use kvm_core::{
     pstate::GuestPstate,
     register::{
         fgt::FineGrainedTraps,
+        Feature,
         Reset, //
     },
     stage2::{
@@ -36,6 +37,7 @@ use kvm_core::{
         VtcrEl2,
         VttbrEl2, //
     },
+    timer::CounterOffsets,
     traps::{
         mdcr,
         HostTraps,
@@ -215,7 +217,7 @@ pub(crate) fn new_vcpu(machine: &Machine) -> Result<KBox<VcpuCpu>> {
     let fine = FineGrainedTraps::new(registers);
 
     cpu.set_controls(Controls {
-        features: registers,
+        features: registers.with(Feature::PHYSICAL_TIMER, true),
         hcr: traps.hcr.into_raw(),
         hcrx: traps.hcrx.map_or(0, |hcrx| hcrx.into_raw()),
         mdcr: mdcr(MdcrInputs {
@@ -229,7 +231,7 @@ pub(crate) fn new_vcpu(machine: &Machine) -> Result<KBox<VcpuCpu>> {
         hfgitr: traps.hfgitr.map_or(0, |hfgitr| hfgitr.into_raw()),
         hdfg: fine.hdfg,
         hfgitr2: traps.hfgitr2.map_or(0, |hfgitr2| hfgitr2.into_raw()),
-        cntvoff: 0,
+        offsets: CounterOffsets::default(),
         vpidr: None,
         ich_hcr: ICH_HCR_TRAP_ALL,
     });

@@ -9,7 +9,9 @@ use crate::timer::Timer;
 /// There are two ways to set them. User space may write a counter by KVM_SET_ONE_REG, which gives it
 /// this value at this moment. Or it may give the offset itself to KVM_ARM_SET_COUNTER_OFFSET, for
 /// both at once; writes of counters are then ignored.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+///
+/// By default, the counters are the host's.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub struct CounterOffsets {
     virtual_: u64,
     physical: u64,

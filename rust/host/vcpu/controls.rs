@@ -2,7 +2,10 @@
 
 //! The controls of a guest: what is set at load, beside its registers.
 
-use kvm_core::register::FeatureSet;
+use kvm_core::{
+    register::FeatureSet,
+    timer::CounterOffsets, //
+};
 
 /// What is set at load, beside the registers: the controls of the guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,8 +28,10 @@ pub struct Controls {
     pub hdfg: u64,
     /// HFGITR2_EL2.
     pub hfgitr2: u64,
-    /// CNTVOFF_EL2.
-    pub cntvoff: u64,
+    /// What the guest's counters are behind the host's. [`Feature::PHYSICAL_TIMER`] goes with it.
+    ///
+    /// [`Feature::PHYSICAL_TIMER`]: kvm_core::register::Feature::PHYSICAL_TIMER
+    pub offsets: CounterOffsets,
     /// VPIDR_EL2, the guest's MIDR_EL1, if it is not the CPU's.
     pub vpidr: Option<u64>,
     /// ICH_HCR_EL2: what of the GIC's CPU interface traps.
@@ -48,4 +53,6 @@ pub struct ControlRegisters {
     pub pmu: bool,
     /// FEAT_MPAM: MPAM2_EL2.
     pub mpam: bool,
+    /// FEAT_ECV_POFF: CNTPOFF_EL2.
+    pub cntpoff: bool,
 }

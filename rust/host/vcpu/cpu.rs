@@ -40,11 +40,14 @@ use kvm_core::{
 /// HCR_EL2.VSE: a virtual SError is pending.
 const HCR_VSE: u64 = 1 << 8;
 
+/// HCR_EL2.TWE: WFE traps.
+const HCR_TWE: u64 = 1 << 14;
+
 /// HCR_EL2.TVM: writes of the controls of stage 1 trap.
 const HCR_TVM: u64 = 1 << 26;
 
 /// The bits of HCR_EL2 that change while the vCPU runs.
-const HCR_DYNAMIC: u64 = HCR_VSE | HCR_TVM;
+const HCR_DYNAMIC: u64 = HCR_VSE | HCR_TWE | HCR_TVM;
 
 /// What load saves of the host.
 #[derive(Default)]
@@ -241,6 +244,12 @@ impl VcpuCpu {
     pub fn trap_vm_controls(&self, trap: bool) {
         let hcr = self.switch.hcr.get() & !HCR_TVM;
         self.switch.hcr.set(if trap { hcr | HCR_TVM } else { hcr });
+    }
+
+    /// Makes WFE trap, or not, from the next entry on.
+    pub(crate) fn trap_wfe(&self, trap: bool) {
+        let hcr = self.switch.hcr.get() & !HCR_TWE;
+        self.switch.hcr.set(if trap { hcr | HCR_TWE } else { hcr });
     }
 
     /// Makes a virtual SError pending, or none, from the next entry on. `syndrome` is VSESR_EL2's,

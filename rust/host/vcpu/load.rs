@@ -5,6 +5,7 @@
 use crate::{
     bindings,
     el2::*,
+    guest_timer,
     guest_tlb::Stage2Registers,
     irqs::with_irqs_off,
     pinned::PinnedCpu,
@@ -97,9 +98,7 @@ impl VcpuCpu {
                     msr!(MPAMHCR_EL2, self.host.mpamhcr.get() | MPAMHCR_TRAP_MPAMIDR);
                 }
             }
-            msr!(CNTVOFF_EL2, controls.cntvoff);
-            // The guest has both timers and both counters to itself.
-            msr!(CNTHCTL_EL2, mrs!(CNTHCTL_EL2) | CNTHCTL_EL1PCEN_EL1PCTEN);
+            guest_timer::load(&controls.offsets, self.available.cntpoff);
             msr!(VPIDR_EL2, controls.vpidr.unwrap_or(mrs!(SysReg::MIDR_EL1)));
             msr!(VMPIDR_EL2, self.switch.regs.file().get(Reg::MPIDR_EL1));
             self.host.icc_sre.set(mrs!(SysReg::ICC_SRE_EL2));
@@ -142,9 +141,7 @@ impl VcpuCpu {
         unsafe { bindings::kvm_vhe_par_barrier() };
         // SAFETY: As in `load()`; the values are the host's own.
         unsafe {
-            // A timer of the guest must not go on in the host.
-            msr!(CNTV_CTL_EL02, 0);
-            msr!(CNTP_CTL_EL02, 0);
+            guest_timer::put();
             msr!(MDCR_EL2, self.host.mdcr.get());
             if self.available.hcx {
                 msr!(HCRX_EL2, self.host.hcrx.get());

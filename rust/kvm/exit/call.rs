@@ -101,7 +101,7 @@ impl Run<'_> {
             }
             Call::Standby(registers) => {
                 self.set_registers(registers);
-                self.wait(running)?;
+                self.wait(running, None)?;
             }
             Call::PowerOff(registers) => {
                 self.set_registers(registers);

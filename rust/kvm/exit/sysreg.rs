@@ -2,9 +2,12 @@
 
 //! An access to a system register, or a system instruction.
 
-use crate::run::{
-    Fast,
-    Run, //
+use crate::{
+    run::{
+        Fast,
+        Run, //
+    },
+    vcpu::request, //
 };
 use kvm_core::{
     bits::Bits,
@@ -34,7 +37,7 @@ use kvm_core::{
 use kvm_host::trace;
 
 /// A vCPU that accesses a system register.
-struct Accessing<'a, 'b>(&'a Run<'b>);
+struct Accessing<'a, 'b>(&'a mut Run<'b>);
 
 impl AccessEnv for Accessing<'_, '_> {
     #[inline]
@@ -82,7 +85,18 @@ impl AccessEnv for Accessing<'_, '_> {
     }
 
     fn counter(&self, reg: Reg) -> u64 {
-        self.0.vm.counter(reg)
+        self.0.timers.counter(reg)
+    }
+
+    fn timer(&self, reg: Reg) -> u64 {
+        self.0.timers.read(reg)
+    }
+
+    fn set_timer(&mut self, reg: Reg, value: u64) {
+        self.0.timers.write(reg, value);
+        if self.0.timers.has_news() {
+            self.0.vcpu.note(request::TIMER);
+        }
     }
 }
 

@@ -23,13 +23,20 @@ use kvm_core::{
         FwRegister,
         WriteError, //
     },
-    register::FeatureSet,
+    register::{
+        Feature,
+        FeatureSet, //
+    },
     smccc::{
         Filter,
         FilterError,
         FilterRange, //
     },
     sysreg::SysReg,
+    timer::{
+        CounterOffsets,
+        Timer, //
+    },
     vm_idreg::{
         HostIdRegs,
         Offer,
@@ -59,7 +66,7 @@ pub(crate) struct Frozen {
     pub(crate) firmware: Firmware,
     pub(crate) filter: Filter<FilterRanges>,
     pub(crate) flags: VcpuFeatures,
-    /// What vCPUs are loaded with, less the counter's offset.
+    /// What vCPUs are loaded with, less the counters' offsets.
     controls: Controls,
 }
 
@@ -80,10 +87,16 @@ impl Frozen {
         firmware_features(Some(self.flags), self.features)
     }
 
-    /// What vCPUs are loaded with, the virtual counter being this much behind the host's.
-    pub(crate) fn controls(&self, cntvoff: u64) -> Controls {
+    /// What vCPUs are loaded with, the counters being this much behind the host's.
+    pub(crate) fn controls(&self, offsets: CounterOffsets) -> Controls {
+        let physical = offsets.get(Timer::Physical) == 0;
+
         Controls {
-            cntvoff,
+            features: self
+                .controls
+                .features
+                .with(Feature::PHYSICAL_TIMER, physical),
+            offsets,
             ..self.controls
         }
     }

@@ -9,6 +9,7 @@ use kvm_core::{
         Feature,
         FeatureSet, //
     },
+    timer::CounterOffsets,
     traps::{
         mdcr,
         HostTraps,
@@ -66,7 +67,7 @@ pub(crate) fn new_controls(
         hfgitr: traps.hfgitr.map_or(0, |hfgitr| hfgitr.into_raw()),
         hdfg: fine.hdfg,
         hfgitr2: traps.hfgitr2.map_or(0, |hfgitr2| hfgitr2.into_raw()),
-        cntvoff: 0,
+        offsets: CounterOffsets::default(),
         vpidr: ids.virtual_midr(),
         // There is no interrupt controller: all of its registers trap.
         ich_hcr: ICH_HCR_TRAP_ALL,

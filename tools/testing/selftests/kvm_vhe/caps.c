@@ -38,6 +38,8 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_ARM_SYSTEM_SUSPEND, ONE, "capabilities.system_suspend" },
 	{ KVM_CAP_SYSTEM_EVENT_DATA, ONE, "exits.system_events" },
 	{ KVM_CAP_PTP_KVM, ONE, "capabilities.precise_time" },
+	{ KVM_CAP_COUNTER_OFFSET, ONE, "timer_user.given" },
+	{ KVM_CAP_ARM_USER_IRQ, ONE, "timer_user.fires_while_running" },
 	{ KVM_CAP_STEAL_TIME, ONE, "capabilities.stolen_time" },
 	{ KVM_CAP_VCPU_ATTRIBUTES, ONE, "capabilities.stolen_time" },
 	{ KVM_CAP_VM_ATTRIBUTES, ONE, "capabilities.filtered_calls" },

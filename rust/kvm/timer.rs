@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A vCPU's timers in KVM_RUN.
+//!
+//! A timer that the guest has in the CPU fires by the CPU's interrupt, which makes the guest exit. One
+//! that traps, and any while the vCPU sleeps, fires by an alarm of the host, which kicks the vCPU. In
+//! either case the vCPU's thread then looks at the lines, with interrupts off and before it enters the
+//! guest, so no change is missed.
+//!
+//! Without an interrupt controller in the kernel the lines are user space's: KVM_RUN returns when they
+//! are not what it was last told. api.rst, "8.9 KVM_CAP_ARM_USER_IRQ".
+
+use kernel::sync::Arc;
+use kvm_core::{
+    register::Reg,
+    timer::{
+        Lines,
+        Timer,
+        TimerReg, //
+    },
+};
+use kvm_host::{
+    alarm::{
+        Alarm,
+        AlarmSetter, //
+    },
+    irqs::IrqsOff,
+    pinned::PinnedCpu,
+    run_page::RunPages,
+    time,
+    timer_irqs::TimerIrqs,
+    vcpu::VcpuCpu, //
+};
+
+/// The timers of a vCPU in KVM_RUN.
+pub(crate) struct Timers<'a> {
+    cpu: &'a VcpuCpu,
+    irqs: &'a TimerIrqs,
+    alarm: AlarmSetter,
+    /// The levels that user space was last told.
+    told: &'a mut Lines,
+}
+
+/// Makes the CPU's interrupts of the timers what the vCPU that is about to be loaded needs: those of
+/// lines that are up already do not come.
+pub(crate) fn prepare_load(irqs: &TimerIrqs, vcpu: &VcpuCpu, cpu: &PinnedCpu) {
+    for timer in Timer::ALL {
+        if vcpu.has_timer(timer) && vcpu.line(timer) {
+            irqs.hold(cpu, timer);
+        } else {
+            irqs.release(cpu, timer);
+        }
+    }
+}
+
+impl<'a> Timers<'a> {
+    /// Returns the timers of the vCPU with these registers, which is kicked by `alarm`.
+    pub(crate) fn new(
+        cpu: &'a VcpuCpu,
+        irqs: &'a TimerIrqs,
+        alarm: &Arc<Alarm>,
+        told: &'a mut Lines,
+    ) -> Self {
+        Self {
+            cpu,
+            irqs,
+            alarm: AlarmSetter::new(alarm.clone()),
+            told,
+        }
+    }
+
+    /// Whether user space is to be told of the lines' levels.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.cpu.lines() != *self.told
+    }
+
+    /// Whether a line that user space was told to be up may have gone down. The guest does that
+    /// without an exit; that a line goes up is an interrupt or a kick.
+    #[inline(always)]
+    pub(crate) fn may_fall(&self) -> bool {
+        self.told.any()
+    }
+
+    /// Tells user space the lines' levels.
+    pub(crate) fn tell(&mut self, page: &RunPages) {
+        *self.told = self.cpu.lines();
+        page.set_device_irq_level(self.told.into_raw());
+    }
+
+    /// Looks at the lines before the guest is entered, and lets the CPU's interrupts of those that are
+    /// low come. Returns whether user space is to be told first.
+    #[inline]
+    pub(crate) fn sync(&self, irqs: &IrqsOff) -> bool {
+        let lines = self.cpu.lines();
+
+        for timer in Timer::ALL {
+            if !lines.get(timer) {
+                self.irqs.release(irqs.cpu(), timer);
+            }
+        }
+        lines != *self.told
+    }
+
+    /// The value of a counter, CNTPCT_EL0 or CNTVCT_EL0 or their self-synchronizing twins.
+    pub(crate) fn counter(&self, reg: Reg) -> u64 {
+        self.cpu.count(match reg {
+            Reg::CNTVCT_EL0 | Reg::CNTVCTSS_EL0 => Timer::Virtual,
+            _ => Timer::Physical,
+        })
+    }
+
+    /// What the guest reads from a register of a timer, which traps.
+    pub(crate) fn read(&self, reg: Reg) -> u64 {
+        match TimerReg::of(reg) {
+            Some((timer, which)) => self.cpu.timer(timer).read(which, self.cpu.count(timer)),
+            None => 0,
+        }
+    }
+
+    /// The guest writes a register of a timer, which traps.
+    pub(crate) fn write(&mut self, reg: Reg, value: u64) {
+        if let Some((timer, which)) = TimerReg::of(reg) {
+            let count = self.cpu.count(timer);
+            let state = self.cpu.timer(timer).write(which, value, count);
+
+            self.cpu.set_timer(timer, state);
+            self.rearm();
+        }
+    }
+
+    /// Returns the host's counter at the moment when the line of `timer` goes up.
+    fn deadline(&self, timer: Timer) -> Option<u64> {
+        match self.cpu.timer(timer).remaining(self.cpu.count(timer)) {
+            // It is up already, and does not go up again by itself.
+            None | Some(0) => None,
+            Some(ticks) => Some(time::counter().saturating_add(ticks)),
+        }
+    }
+
+    /// Sets the alarm for the timers that are not the CPU's. To be called whenever one of them may
+    /// have changed.
+    pub(crate) fn rearm(&mut self) {
+        let deadline = Timer::ALL
+            .into_iter()
+            .filter(|timer| !self.cpu.has_timer(*timer))
+            .find_map(|timer| self.deadline(timer));
+
+        self.alarm.set(deadline);
+    }
+
+    /// Sets the alarm for a vCPU that is about to sleep: its timers are not the CPU's then. `until` is
+    /// the value of the virtual counter at which it wants to wake up in any case.
+    ///
+    /// [`rearm`](Self::rearm) is to be called after the sleep.
+    pub(crate) fn set_for_sleep(&mut self, until: Option<u64>) {
+        let [virtual_, physical] = Timer::ALL.map(|timer| self.deadline(timer));
+        let wanted = until.map(|until| {
+            let ticks = until.saturating_sub(self.cpu.count(Timer::Virtual));
+            time::counter().saturating_add(ticks)
+        });
+
+        self.alarm
+            .set([virtual_, physical, wanted].into_iter().flatten().min());
+    }
+
+    /// Whether the virtual counter has reached `until`, if there is such.
+    pub(crate) fn is_over(&self, until: Option<u64>) -> bool {
+        until.is_some_and(|until| self.cpu.count(Timer::Virtual) >= until)
+    }
+}
