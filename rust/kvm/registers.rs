@@ -37,10 +37,7 @@ use kvm_core::{
         Reg,
         User, //
     },
-    timer::{
-        Timer,
-        TimerReg, //
-    },
+    timer::Timer,
     vm_idreg::{
         self,
         CacheLevel,
@@ -167,15 +164,7 @@ fn get_sysreg(vm: &Vm, state: &State, reg: Reg) -> Result<u64> {
         return Err(ENOENT);
     }
     match row.user {
-        User::Rw => match TimerReg::of(reg) {
-            // ISTATUS as it is now.
-            Some((timer, which)) => {
-                let count = vm.counter_offsets().count(timer, time::counter());
-                Ok(state.cpu.timer(timer).read(which, count))
-            }
-            None => Ok(state.cpu.read_any(reg)),
-        },
-        User::OsLock => Ok(state.cpu.read_any(reg)),
+        User::Rw | User::OsLock => Ok(state.cpu.read_any(reg)),
         User::Id => vm.config.id_register(reg.encoding()).ok_or(ENOENT),
         User::Clidr => Ok(state.cache()?.clidr()),
         User::Counter => Ok(vm.counter_offsets().count(counter_of(reg), time::counter())),

@@ -75,6 +75,18 @@ impl<'a> Timers<'a> {
         self.cpu.lines() != *self.told
     }
 
+    /// Whether user space is to be told, for a vCPU that is about to sleep: by the counter, as
+    /// [`set_for_sleep`](Self::set_for_sleep) goes by it. What the CPU has found out itself may lag
+    /// behind.
+    pub(crate) fn ends_sleep(&self) -> bool {
+        let lines = Timer::ALL.into_iter().fold(Lines::LOW, |lines, timer| {
+            let count = self.cpu.count(timer);
+            lines.with(timer, self.cpu.timer(timer).output(count))
+        });
+
+        lines != *self.told
+    }
+
     /// Whether a line that user space was told to be up may have gone down. The guest does that
     /// without an exit; that a line goes up is an interrupt or a kick.
     #[inline(always)]

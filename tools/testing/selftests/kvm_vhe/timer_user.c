@@ -21,7 +21,6 @@
 
 #define CTL_ENABLE	1
 #define CTL_IMASK	2
-#define CTL_ISTATUS	4
 #define LINES		(KVM_ARM_DEV_EL1_VTIMER | KVM_ARM_DEV_EL1_PTIMER)
 
 #define ID_AA64ISAR2_EL1	ARM64_SYS_REG(3, 0, 0, 6, 2)
@@ -146,11 +145,9 @@ FIXTURE_VARIANT_ADD(timer, physical) { true, false };
 FIXTURE_VARIANT_ADD(timer, virtual_with_offset) { false, true };
 FIXTURE_VARIANT_ADD(timer, physical_with_offset) { true, true };
 
-#define OFFSET	0x123456789abUL
-
 FIXTURE_SETUP(timer)
 {
-	struct kvm_arm_counter_offset offset = { .counter_offset = OFFSET };
+	struct kvm_arm_counter_offset offset = { .counter_offset = host_count() / 2 };
 
 	ASSERT_EQ(0, vm_create(&self->vm));
 	if (IOCTL(self->vm.fd, KVM_CHECK_EXTENSION, KVM_CAP_ARM_USER_IRQ) < 1)
@@ -187,6 +184,8 @@ static double cpu_seconds(void)
 /* Runs on until user space is told of a line, then until the guest has switched it off. */
 static const char *round_trip(struct vcpu *vcpu, uint64_t line)
 {
+	enum guest_event event;
+
 	if (guest_run(vcpu) != GUEST_ERROR || vcpu->error != -EINTR)
 		return "the timer's line was not told";
 	if (vcpu->run->exit_reason != KVM_EXIT_INTR)
@@ -194,7 +193,11 @@ static const char *round_trip(struct vcpu *vcpu, uint64_t line)
 	if (levels(vcpu) != line)
 		return "the levels are wrong";
 	vcpu->area->go = 1;
-	if (guest_run(vcpu) != GUEST_SAID || vcpu->what != SAY_LOW)
+	event = guest_run(vcpu);
+	/* That the line is low may be told at once. */
+	if (event == GUEST_ERROR && vcpu->error == -EINTR && levels(vcpu) == 0)
+		event = guest_run(vcpu);
+	if (event != GUEST_SAID || vcpu->what != SAY_LOW)
 		return "the guest did not go on";
 	if (levels(vcpu) != 0)
 		return "the line did not go down";
@@ -365,6 +368,8 @@ TEST_F(timer, tval)
 	for (i = 0; i < ARRAY_LEN(values); i++) {
 		const uint64_t *out = &v->area->data[D_OUT];
 		int64_t distance = (int32_t)values[i];
+		uint64_t count = vcpu_reg(v, variant->physical ? KVM_REG_ARM_PTIMER_CNT :
+							   KVM_REG_ARM_TIMER_CNT);
 		int32_t tval;
 
 		ASSERT_EQ(0, guest_finish(v, guest_tval, values[i], 0));
@@ -374,7 +379,8 @@ TEST_F(timer, tval)
 		tval = out[2];
 		EXPECT_EQ(0, out[2] >> 32);
 		EXPECT_GE(distance, tval - (distance == -0x80000000L ? 1L << 32 : 0));
-		if (out[1] >= out[0] || (int64_t)out[0] < 0)
+		/* Numbers do not wrap around: a CVAL below zero is a large one. */
+		if (distance <= 0 && count >= (uint64_t)-distance)
 			EXPECT_EQ(7, out[3]) TH_LOG("%#lx", values[i]);
 		if ((int64_t)out[4] < (int64_t)out[0])
 			EXPECT_EQ(3, out[3]) TH_LOG("%#lx", values[i]);
@@ -389,20 +395,12 @@ TEST_F(timer, moved_by_one_reg)
 	uint64_t cval_id = variant->physical ? KVM_REG_ARM_PTIMER_CVAL : KVM_REG_ARM_TIMER_CVAL;
 	uint64_t cnt_id = variant->physical ? KVM_REG_ARM_PTIMER_CNT : KVM_REG_ARM_TIMER_CNT;
 	struct vcpu *v = &self->vcpu;
-	uint64_t now = vcpu_reg(v, cnt_id), cval;
+	uint64_t now = vcpu_reg(v, cnt_id);
 
 	ASSERT_EQ(0, vcpu_set_reg(v, cval_id, now + ms(100000)));
 	ASSERT_EQ(0, vcpu_set_reg(v, ctl_id, CTL_ENABLE));
 	EXPECT_EQ(now + ms(100000), vcpu_reg(v, cval_id));
 	EXPECT_EQ(CTL_ENABLE, vcpu_reg(v, ctl_id));
-	ASSERT_EQ(0, vcpu_set_reg(v, cval_id, now));
-	EXPECT_EQ(CTL_ENABLE | CTL_ISTATUS, vcpu_reg(v, ctl_id));
-	/* ISTATUS is not to be written. */
-	cval = now + ms(100000);
-	ASSERT_EQ(0, vcpu_set_reg(v, cval_id, cval));
-	ASSERT_EQ(0, vcpu_set_reg(v, ctl_id, CTL_ENABLE | CTL_ISTATUS));
-	EXPECT_EQ(CTL_ENABLE, vcpu_reg(v, ctl_id));
-
 	/* Its line is up from the first entry on. */
 	v->area->data[D_TICKS] = ms(3);
 	ASSERT_EQ(0, vcpu_start(v, guest_timer, 0, 0));
