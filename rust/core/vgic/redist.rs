@@ -205,11 +205,11 @@ pub trait Redistributors: Distributor {
     /// Lets no LPIs come to the vCPU, if they did, and takes back what it has. May sleep.
     fn disable_lpis(&self, vcpu: usize);
 
-    /// GICR_PROPBASER, initially zero.
-    fn propbaser(&self, vcpu: usize) -> GicrPropbaser;
+    /// GICR_PROPBASER, initially zero. It is one register for all vCPUs: they have one table.
+    fn propbaser(&self) -> GicrPropbaser;
 
     /// Sets GICR_PROPBASER.
-    fn set_propbaser(&self, vcpu: usize, value: GicrPropbaser);
+    fn set_propbaser(&self, value: GicrPropbaser);
 
     /// GICR_PENDBASER, initially zero.
     fn pendbaser(&self, vcpu: usize) -> GicrPendbaser;
@@ -371,7 +371,7 @@ pub fn read<G: Redistributors + ?Sized>(
         Some(Register::Iidr) => GicIidr::KVM.into_raw(),
         Some(Register::Typer(part)) => part.of(typer(gic, vcpu).into_raw()),
         Some(Register::Status) => gic.redist_status(vcpu).into(),
-        Some(Register::Propbaser(part)) => part.of(gic.propbaser(vcpu).into_raw()),
+        Some(Register::Propbaser(part)) => part.of(gic.propbaser().into_raw()),
         Some(Register::Pendbaser(part)) => part.of(gic.pendbaser(vcpu).with_ptz(false).into_raw()),
         Some(Register::Syncr) => gic.is_invalidating(vcpu).into(),
         Some(Register::Bank(bank)) => bank.read(gic, by, vcpu).into(),
@@ -416,8 +416,8 @@ fn write_lpis<G: Redistributors + ?Sized>(gic: &G, vcpu: usize, register: Regist
         }
         // While LPIs are enabled, it is UNPREDICTABLE.
         (Register::Propbaser(part), Lpis::Disabled) => {
-            let raw = part.replace(gic.propbaser(vcpu).into_raw(), value);
-            gic.set_propbaser(vcpu, GicrPropbaser::new(raw));
+            let raw = part.replace(gic.propbaser().into_raw(), value);
+            gic.set_propbaser(GicrPropbaser::new(raw));
         }
         (Register::Pendbaser(part), Lpis::Disabled) => {
             let raw = part.replace(gic.pendbaser(vcpu).into_raw(), value);

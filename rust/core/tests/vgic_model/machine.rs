@@ -57,7 +57,6 @@ pub struct Cpu {
     pub last: bool,
     pub private: Vec<Word>,
     pub status: Cell<u32>,
-    pub propbaser: Cell<GicrPropbaser>,
     pub pendbaser: Cell<GicrPendbaser>,
     pub lpis: Cell<bool>,
     pub invalidated: RefCell<Vec<Option<u32>>>,
@@ -73,6 +72,7 @@ pub struct Machine {
     pub revision: Cell<Revision>,
     pub groups: Cell<Groups>,
     pub status: Cell<u32>,
+    pub propbaser: Cell<GicrPropbaser>,
     pub spis: Vec<Word>,
     pub routers: Vec<Cell<u64>>,
     pub cpus: Vec<Cpu>,
@@ -90,6 +90,7 @@ impl Machine {
             revision: Cell::new(Revision::Three),
             groups: Cell::new(Groups::default()),
             status: Cell::new(0),
+            propbaser: Cell::new(GicrPropbaser::from_raw(0)),
             spis: (0..spis).map(|n| word(n + 32, 0)).collect(),
             routers: (0..spis).map(|_| Cell::new(0)).collect(),
             cpus: vcpus
@@ -101,7 +102,6 @@ impl Machine {
                     last: *last,
                     private: (0..32).map(|m| word(m, n)).collect(),
                     status: Cell::new(0),
-                    propbaser: Cell::new(GicrPropbaser::from_raw(0)),
                     pendbaser: Cell::new(GicrPendbaser::from_raw(0)),
                     lpis: Cell::new(false),
                     invalidated: RefCell::default(),
@@ -237,12 +237,12 @@ impl Redistributors for Machine {
         assert!(self.cpus[vcpu].lpis.replace(false));
     }
 
-    fn propbaser(&self, vcpu: usize) -> GicrPropbaser {
-        self.cpus[vcpu].propbaser.get()
+    fn propbaser(&self) -> GicrPropbaser {
+        self.propbaser.get()
     }
 
-    fn set_propbaser(&self, vcpu: usize, value: GicrPropbaser) {
-        self.cpus[vcpu].propbaser.set(value);
+    fn set_propbaser(&self, value: GicrPropbaser) {
+        self.propbaser.set(value);
     }
 
     fn pendbaser(&self, vcpu: usize) -> GicrPendbaser {

@@ -37,7 +37,6 @@ pub struct Cpu {
     pub last: bool,
     pub private: Vec<Irq>,
     pub status: u8,
-    pub propbaser: u64,
     pub pendbaser: u64,
     pub lpis: bool,
     /// What it was told to invalidate: LPIs, or all of them.
@@ -53,6 +52,8 @@ pub struct Gic {
     pub group0: bool,
     pub group1: bool,
     pub status: u8,
+    /// "All Redistributors must share an LPI Configuration table": GICR_TYPER.CommonLPIAff is 0.
+    pub propbaser: u64,
     pub spis: Vec<Irq>,
     pub cpus: Vec<Cpu>,
 }
@@ -316,7 +317,7 @@ impl Gic {
                     | u64::from(cpu.last) << 4
                     | u64::from(self.its),
             ),
-            (0x70, cpu.propbaser),
+            (0x70, self.propbaser),
             // PTZ is write-only.
             (0x78, cpu.pendbaser & !(1 << 62)),
             (0xa0, 0),
@@ -391,7 +392,7 @@ impl Gic {
             if let Some(bit) = at.part(0x70) {
                 // IDbits and the address.
                 let keep = 0x1f | 0xf_ffff_ffff_f000;
-                cpu.propbaser = base_register(replaced(cpu.propbaser, bit), keep);
+                self.propbaser = base_register(replaced(self.propbaser, bit), keep);
             }
             if let Some(bit) = at.part(0x78) {
                 // The address and PTZ.
