@@ -14,7 +14,10 @@
 
 use super::{
     attr::LineGroup,
-    cell::IrqCell,
+    cell::{
+        Change,
+        IrqCell, //
+    },
     interrupts::Interrupts,
     intid::{
         IntId,
@@ -188,23 +191,23 @@ impl Bank {
 
         match (self.field, by) {
             (Field::Group, _) => {
-                gic.update(vcpu, intid, |irq| irq.set_group1(one));
+                change(gic, by, vcpu, intid, |irq| irq.set_group1(one));
             }
             (Field::SetEnable, _) if one => {
-                gic.update(vcpu, intid, |irq| irq.set_enabled(true));
+                change(gic, by, vcpu, intid, |irq| irq.set_enabled(true));
             }
             (Field::ClearEnable, _) if one => {
-                let change = gic.update(vcpu, intid, |irq| irq.set_enabled(false));
+                let done = change(gic, by, vcpu, intid, |irq| irq.set_enabled(false));
                 // GICD_CTLR.RWP is always zero: it is not taken any more once the write is done.
-                if let Some(change) = change {
-                    settle(gic, by, intid, change.new);
+                if let Some(done) = done {
+                    settle(gic, by, intid, done.new);
                 }
             }
             (Field::SetPending, By::Guest(_)) if one => {
-                gic.update(vcpu, intid, Irq::set_pending);
+                change(gic, by, vcpu, intid, Irq::set_pending);
             }
             (Field::SetPending, By::User) => {
-                gic.update(vcpu, intid, |irq| {
+                change(gic, by, vcpu, intid, |irq| {
                     if one {
                         irq.set_pending()
                     } else {
@@ -213,22 +216,38 @@ impl Bank {
                 });
             }
             (Field::ClearPending, By::Guest(_)) if one => {
-                gic.update(vcpu, intid, Irq::clear_pending);
+                change(gic, by, vcpu, intid, Irq::clear_pending);
             }
             (Field::SetActive, _) if one => {
-                gic.update(vcpu, intid, |irq| irq.set_active(true));
+                change(gic, by, vcpu, intid, |irq| irq.set_active(true));
             }
             (Field::ClearActive, _) if one => {
-                gic.update(vcpu, intid, |irq| irq.set_active(false));
+                change(gic, by, vcpu, intid, |irq| irq.set_active(false));
             }
             (Field::Priority, _) => {
-                gic.update(vcpu, intid, |irq| irq.set_priority(value as u8));
+                change(gic, by, vcpu, intid, |irq| irq.set_priority(value as u8));
             }
             (Field::Config, _) if matches!(intid.kind(), Kind::Spi) => {
-                gic.update(vcpu, intid, |irq| irq.set_edge(value & 2 != 0));
+                change(gic, by, vcpu, intid, |irq| irq.set_edge(value & 2 != 0));
             }
             _ => {}
         }
+    }
+}
+
+/// Applies `f` to an interrupt. If it stands for one of the host, that goes with what a guest does, and
+/// not with what user space restores: the host's is looked at when the vCPU runs again.
+#[inline]
+fn change<G: Interrupts + ?Sized>(
+    gic: &G,
+    by: By,
+    vcpu: usize,
+    intid: IntId,
+    f: impl FnMut(Irq) -> Irq,
+) -> Option<Change> {
+    match by {
+        By::Guest(_) => gic.update(vcpu, intid, f),
+        By::User => gic.signal(vcpu, intid, f),
     }
 }
 
@@ -270,6 +289,6 @@ pub fn read_lines<G: Interrupts + ?Sized>(gic: &G, vcpu: usize, group: LineGroup
 /// say later that they are level-sensitive.
 pub fn write_lines<G: Interrupts + ?Sized>(gic: &G, vcpu: usize, group: LineGroup, value: u32) {
     for (intid, bit) in lines(group) {
-        gic.update(vcpu, intid, |irq| irq.with_line(value >> bit & 1 != 0));
+        gic.signal(vcpu, intid, |irq| irq.with_line(value >> bit & 1 != 0));
     }
 }

@@ -279,7 +279,7 @@ fn route<G: Distributor + ?Sized>(gic: &G, intid: IntId, value: u64) {
     }
     gic.set_router(intid, value);
     let target = gic.find(Affinity::from_mpidr(value));
-    gic.update(0, intid, |irq| irq.set_target(target));
+    gic.signal(0, intid, |irq| irq.set_target(target));
 }
 
 /// Writes the 32 bits at `offset` as user space does.

@@ -244,7 +244,7 @@ fn step(machine: &Machine, gic: &mut Gic, step: Step) {
         }
         Step::Line(vcpu, intid, level) => {
             if (16..32 + machine.spis.len() as u32).contains(&intid) {
-                machine.update(vcpu, IntId::new(intid).unwrap(), |irq| irq.set_line(level));
+                machine.signal(vcpu, IntId::new(intid).unwrap(), |irq| irq.set_line(level));
                 gic.line(vcpu, intid, level);
             }
         }
@@ -258,7 +258,7 @@ fn step(machine: &Machine, gic: &mut Gic, step: Step) {
         }
         Step::Wire(vcpu, ppi) => {
             let host = Bits::truncated(u64::from(ppi));
-            machine.update(vcpu, IntId::new(ppi).unwrap(), |irq| {
+            machine.signal(vcpu, IntId::new(ppi).unwrap(), |irq| {
                 irq.set_wire(Some(host))
             });
             gic.cpus[vcpu].private[ppi as usize].wired = true;

@@ -107,8 +107,18 @@ fn get(name: &str, m: u32, irq: &Irq, who: Who) -> u64 {
     }
 }
 
-/// Writes `value` to the field of interrupt `m`.
+/// Writes `value` to the field of interrupt `m`. If it stands for one of the host, that is active while
+/// a guest has made it so that it has it to take or to end.
 fn set(name: &str, m: u32, irq: &mut Irq, who: Who, value: u64) {
+    let had = irq.active || irq.pending();
+    set_field(name, m, irq, who, value);
+    let has = irq.active || irq.pending();
+    if irq.wired && who == Who::Guest && had != has {
+        irq.host_active = has;
+    }
+}
+
+fn set_field(name: &str, m: u32, irq: &mut Irq, who: Who, value: u64) {
     match (name, who, value & 1) {
         ("IGROUPR", _, one) => irq.group1 = one == 1,
         ("ISENABLER", _, 1) => irq.enabled = true,
@@ -116,18 +126,8 @@ fn set(name: &str, m: u32, irq: &mut Irq, who: Who, value: u64) {
         ("ISPENDR", Who::Guest, 1) => irq.latch = true,
         ("ISPENDR", Who::User, one) => irq.latch = one == 1,
         ("ICPENDR", Who::Guest, 1) => irq.latch = false,
-        ("ISACTIVER", _, 1) => {
-            if irq.wired && !irq.active {
-                irq.host_active = true;
-            }
-            irq.active = true;
-        }
-        ("ICACTIVER", _, 1) => {
-            if irq.wired && irq.active {
-                irq.host_active = false;
-            }
-            irq.active = false;
-        }
+        ("ISACTIVER", _, 1) => irq.active = true,
+        ("ICACTIVER", _, 1) => irq.active = false,
         // Five bits are implemented.
         ("IPRIORITYR", _, _) => irq.priority = value as u8 & 0xf8,
         // SGIs are always edge-triggered; for PPIs it is the implementation's choice: read-only.
