@@ -93,6 +93,12 @@ impl GicIidr {
 /// was of a write-only one, a write was of a read-only one.
 pub(super) const STATUS_MASK: u32 = 0xf;
 
+/// The offset of GICD_IIDR.
+const IIDR: u32 = 0x8;
+
+/// The offset of GICD_TYPER2.
+const TYPER2: u32 = 0xc;
+
 /// The offset of GICD_PIDR2, which is that of GICR_PIDR2, too.
 pub(super) const PIDR2: u32 = 0xffe8;
 
@@ -106,9 +112,6 @@ pub(super) const ID_REGISTERS: u32 = 0xffd0;
 pub trait Distributor: Interrupts {
     /// Whether there is an ITS, and LPIs with it.
     fn has_lpis(&self) -> bool;
-
-    /// Whether the GIC is initialised: its size is settled.
-    fn is_initialized(&self) -> bool;
 
     /// The revision; the latest one unless it was set.
     fn revision(&self) -> Revision;
@@ -137,8 +140,8 @@ pub enum BadWrite {
 enum Register {
     Ctlr,
     Typer,
-    Iidr,
-    Typer2,
+    /// GICD_IIDR and GICD_TYPER2.
+    Early,
     Status,
     Bank(Bank),
     /// GICD_IROUTER, or its lower half; there is nothing in the upper half.
@@ -165,8 +168,7 @@ fn decode(offset: u32, size: AccessSize) -> Option<Register> {
     match offset {
         0x0 if word => Some(Register::Ctlr),
         0x4 if word => Some(Register::Typer),
-        0x8 if word => Some(Register::Iidr),
-        0xc if word => Some(Register::Typer2),
+        IIDR | TYPER2 if word => Some(Register::Early),
         0x10 if word => Some(Register::Status),
         // GICD_ITARGETSR, which affinity routing leaves without effect.
         0x800..0xc00 if word || matches!(size, AccessSize::Byte) => Some(Register::Zero),
@@ -225,23 +227,19 @@ fn typer<G: Distributor + ?Sized>(gic: &G) -> GicdTyper {
         .with_no_1_n(true)
 }
 
-fn iidr<G: Distributor + ?Sized>(gic: &G) -> GicIidr {
-    GicIidr::KVM.with_revision(gic.revision())
-}
-
 /// Reads `size` at `offset` of the distributor's frame. Zero where nothing is.
 #[inline]
 pub fn read<G: Distributor + ?Sized>(gic: &G, by: By, offset: u32, size: AccessSize) -> u64 {
     match decode(offset, size) {
         Some(Register::Ctlr) => ctlr(gic.groups()).into_raw(),
         Some(Register::Typer) => typer(gic).into_raw(),
-        Some(Register::Iidr) => iidr(gic).into_raw(),
+        Some(Register::Early) => read_early(gic.revision(), offset).into(),
         Some(Register::Status) => gic.dist_status().into(),
         // SPIs, so it does not matter whose.
         Some(Register::Bank(bank)) => bank.read(gic, by, 0).into(),
         Some(Register::Router(intid)) => gic.router(intid),
         Some(Register::Pidr2) => PIDR2_GICV3.into(),
-        Some(Register::Typer2 | Register::Zero) | None => 0,
+        Some(Register::Zero) | None => 0,
     }
 }
 
@@ -286,33 +284,58 @@ fn route<G: Distributor + ?Sized>(gic: &G, intid: IntId, value: u64) {
 ///
 /// # Errors
 ///
-/// [`BadWrite`] for GICD_IIDR and GICD_TYPER2, which have to be written as they are read, except for
-/// the revision.
+/// As [`write_early`].
 pub fn user_write<G: Distributor + ?Sized>(
     gic: &G,
     offset: u32,
     value: u32,
 ) -> Result<(), BadWrite> {
+    if is_early(offset) {
+        gic.set_revision(write_early(gic.revision(), true, offset, value)?);
+        return Ok(());
+    }
     match decode(offset, AccessSize::Word) {
-        Some(Register::Iidr) => {
-            let value = GicIidr::from_raw(value.into());
-            let revision = value.revision().ok_or(BadWrite::Invalid)?;
-            if value != GicIidr::KVM.with_revision(revision) {
-                return Err(BadWrite::Invalid);
-            }
-            gic.set_revision(revision);
-        }
-        Some(Register::Typer2) if value == 0 => {}
-        Some(Register::Typer2) if gic.is_initialized() => return Err(BadWrite::Busy),
-        Some(Register::Typer2) => return Err(BadWrite::Invalid),
         Some(Register::Status) => gic.set_dist_status(value & STATUS_MASK),
         _ => write(gic, By::User, offset, AccessSize::Word, value.into()),
     }
     Ok(())
 }
 
-/// Whether user space may access the register at `offset` before the GIC is initialised: it says
-/// what there is to be.
+/// Whether user space may access the register at `offset` before the GIC is initialised: GICD_IIDR
+/// and GICD_TYPER2 say what there is to be.
 pub const fn is_early(offset: u32) -> bool {
-    matches!(offset, 0x8 | 0xc)
+    matches!(offset, IIDR | TYPER2)
+}
+
+/// Reads one of these registers of a GIC of this revision. Zero for others.
+pub fn read_early(revision: Revision, offset: u32) -> u32 {
+    match offset {
+        IIDR => GicIidr::KVM.with_revision(revision).into_raw() as u32,
+        _ => 0,
+    }
+}
+
+/// Writes one of these registers of a GIC of this revision, as user space does, before or after it is
+/// initialised, and returns its revision now. They have to be written as they are read, except for the
+/// revision.
+///
+/// # Errors
+///
+/// [`BadWrite`].
+pub fn write_early(
+    revision: Revision,
+    initialized: bool,
+    offset: u32,
+    value: u32,
+) -> Result<Revision, BadWrite> {
+    match offset {
+        IIDR => GicIidr::from_raw(value.into())
+            .revision()
+            .filter(|wanted| read_early(*wanted, IIDR) == value)
+            .ok_or(BadWrite::Invalid),
+        // GICD_TYPER2.nASSGIcap is not offered.
+        TYPER2 if value != 0 && initialized => Err(BadWrite::Busy),
+        TYPER2 if value != 0 => Err(BadWrite::Invalid),
+        _ => Ok(revision),
+    }
 }

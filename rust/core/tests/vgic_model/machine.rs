@@ -68,7 +68,6 @@ pub struct Cpu {
 
 pub struct Machine {
     pub its: bool,
-    pub initialized: bool,
     pub revision: Cell<Revision>,
     pub groups: Cell<Groups>,
     pub status: Cell<u32>,
@@ -79,14 +78,13 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn new(spis: usize, its: bool, initialized: bool, vcpus: &[(u16, u64, bool)]) -> Self {
+    pub fn new(spis: usize, its: bool, vcpus: &[(u16, u64, bool)]) -> Self {
         let word = |n: usize, target| {
             let intid = IntId::new(n as u32).unwrap();
             Word(Cell::new(Irq::reset(intid, Some(target), true)))
         };
         Self {
             its,
-            initialized,
             revision: Cell::new(Revision::Three),
             groups: Cell::new(Groups::default()),
             status: Cell::new(0),
@@ -182,10 +180,6 @@ impl Interrupts for Machine {
 impl Distributor for Machine {
     fn has_lpis(&self) -> bool {
         self.its
-    }
-
-    fn is_initialized(&self) -> bool {
-        self.initialized
     }
 
     fn revision(&self) -> Revision {

@@ -166,7 +166,7 @@ fn reset(machine: &Machine) -> Gic {
     };
     Gic {
         its: machine.its,
-        initialized: machine.initialized,
+        initialized: true,
         revision: 3,
         group0: false,
         group1: false,
@@ -187,6 +187,13 @@ fn reset(machine: &Machine) -> Gic {
                 invalidated: Vec::new(),
             })
             .collect(),
+    }
+}
+
+fn errno(error: BadWrite) -> &'static str {
+    match error {
+        BadWrite::Invalid => "EINVAL",
+        BadWrite::Busy => "EBUSY",
     }
 }
 
@@ -215,10 +222,7 @@ fn step(machine: &Machine, gic: &mut Gic, step: Step) {
             } else {
                 value
             };
-            let result = result.map_err(|error| match error {
-                BadWrite::Invalid => "EINVAL",
-                BadWrite::Busy => "EBUSY",
-            });
+            let result = result.map_err(errno);
             assert_eq!(result, gic.dist_write(who, at, value));
         }
         Step::RedistRead(by, vcpu, at) => {
@@ -322,6 +326,45 @@ fn compare(machine: &Machine, gic: &Gic) {
     }
 }
 
+/// What user space may write early on, or tries to.
+fn any_early() -> impl Strategy<Value = (u32, u32)> {
+    let values = [
+        0u32,
+        0x100,
+        0x4b00_043b,
+        0x4b00_143b,
+        0x4b00_243b,
+        0x4b00_343b,
+        0x4b00_343a,
+    ];
+    let value = prop_oneof![prop::sample::select(values.to_vec()), any::<u32>()];
+    (prop::sample::select(vec![0x8u32, 0xc]), value)
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_early_is_written_as_later(
+        writes in prop::collection::vec(any_early(), 1..20),
+    ) {
+        let mut revision = dist::Revision::Three;
+        let mut gic = Gic { initialized: false, ..reset(&Machine::new(32, false, &VCPUS)) };
+        for (offset, value) in writes {
+            let at = At { offset, size: 4 };
+            let result = dist::write_early(revision, false, offset, value);
+            let result = result.map(|now| revision = now).map_err(errno);
+            prop_assert_eq!(result, gic.dist_write(Who::User, at, value.into()));
+            prop_assert!(dist::is_early(offset));
+            for offset in [0x8, 0xc] {
+                let at = At { offset, size: 4 };
+                prop_assert_eq!(
+                    u64::from(dist::read_early(revision, offset)),
+                    gic.dist_read(Who::User, at)
+                );
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -329,10 +372,9 @@ proptest! {
     fn the_registers_are_those_of_the_specification(
         spis in prop::sample::select(&[32usize, 96, 224, 988][..]),
         its: bool,
-        initialized: bool,
         steps in prop::collection::vec(any_step(), 1..60),
     ) {
-        let machine = Machine::new(spis, its, initialized, &VCPUS);
+        let machine = Machine::new(spis, its, &VCPUS);
         let mut gic = reset(&machine);
 
         compare(&machine, &gic);
@@ -348,8 +390,8 @@ proptest! {
         steps in prop::collection::vec(any_step(), 1..60),
     ) {
         let (machine, copy) = (
-            Machine::new(spis, true, true, &VCPUS),
-            Machine::new(spis, true, true, &VCPUS),
+            Machine::new(spis, true, &VCPUS),
+            Machine::new(spis, true, &VCPUS),
         );
         let mut gic = reset(&machine);
         for next in steps {
