@@ -68,10 +68,10 @@ impl<T> KillableMutex<T> {
         })
     }
 
-    /// Takes the mutex if nobody has it; does not sleep.
+    /// Takes the mutex if nobody has it.
     pub fn try_lock(&self) -> Option<KillableGuard<'_, T>> {
         // SAFETY: The mutex is initialised.
-        (unsafe { bindings::mutex_trylock(self.raw.get()) } != 0).then(|| KillableGuard {
+        (unsafe { bindings::mutex_trylock(self.raw.get()) } != 0).then_some(KillableGuard {
             mutex: self,
             _not_send: NotThreadSafe,
         })

@@ -69,6 +69,9 @@ proptest! {
     fn interrupts_are_64_to_1024_in_steps_of_32(count in prop_oneof![0u32..1200, any::<u32>()]) {
         let valid = (2..=32).any(|n| n * 32 == count);
         prop_assert_eq!(IrqCount::new(count).map(IrqCount::get), valid.then_some(count));
+        // The last INTID of an SPI is 1019.
+        let spis = (32..=1019u32).filter(|intid| *intid < count).count();
+        prop_assert_eq!(IrqCount::new(count).map(IrqCount::spis), valid.then_some(spis));
     }
 }
 

@@ -7,6 +7,10 @@
 //!
 //! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst; `arch/arm64/include/uapi/asm/kvm.h`.
 
+use super::intid::{
+    MAX_SPIS,
+    PRIVATE, //
+};
 use crate::{
     bits::Bits,
     psci::Affinity,
@@ -73,6 +77,17 @@ impl IrqCount {
     #[inline]
     pub const fn get(self) -> u32 {
         self.0 as u32
+    }
+
+    /// Returns the number of SPIs among them, without numbers that are no interrupt's.
+    #[inline]
+    pub const fn spis(self) -> usize {
+        let spis = self.0 as usize - PRIVATE;
+        if spis > MAX_SPIS {
+            MAX_SPIS
+        } else {
+            spis
+        }
     }
 }
 

@@ -186,9 +186,10 @@ fn decode(offset: u32, size: AccessSize) -> Option<Register> {
     }
 }
 
-/// Whether user space finds a register in the 32 bits at `offset`: KVM_HAS_DEVICE_ATTR.
-pub fn exists<G: Distributor + ?Sized>(gic: &G, offset: u32) -> bool {
-    let limit = lines(gic) * 32;
+/// Whether user space finds a register in the 32 bits at `offset`, there being this many SPIs:
+/// KVM_HAS_DEVICE_ATTR.
+pub fn exists(spis: usize, offset: u32) -> bool {
+    let limit = lines(spis) * 32;
     let beyond = match (Bank::new(offset, AccessSize::Word), offset) {
         (Some(bank), _) => bank.first() >= limit,
         (None, 0x800..0xc00) => offset - 0x800 >= limit,
@@ -202,8 +203,8 @@ pub fn exists<G: Distributor + ?Sized>(gic: &G, offset: u32) -> bool {
 }
 
 /// The number of groups of 32 interrupts, SGIs and PPIs included.
-fn lines<G: Distributor + ?Sized>(gic: &G) -> u32 {
-    (gic.spis().div_ceil(32) + 1) as u32
+fn lines(spis: usize) -> u32 {
+    (spis.div_ceil(32) + 1) as u32
 }
 
 fn ctlr(groups: Groups) -> GicdCtlr {
@@ -221,7 +222,7 @@ fn typer<G: Distributor + ?Sized>(gic: &G) -> GicdTyper {
     let lpis = gic.has_lpis();
     let bits = if lpis { INTID_BITS } else { SPI_BITS };
     GicdTyper::from_raw(0)
-        .with_it_lines_number(Bits::truncated((lines(gic) - 1).into()))
+        .with_it_lines_number(Bits::truncated((lines(gic.spis()) - 1).into()))
         .with_lpis(lpis)
         .with_id_bits(Bits::truncated((bits - 1).into()))
         .with_no_1_n(true)
