@@ -11,7 +11,8 @@
 //!
 //! [`regions`] is where a guest finds its frames, and [`attr`] what user space can ask for. The
 //! registers in the frames are [`dist`]'s and [`redist`]'s, those with a field for each interrupt
-//! [`bank`]'s; [`cpuregs`] are those of the CPU interface, to user space.
+//! [`bank`]'s; [`cpuregs`] are those of the CPU interface, to user space, and [`icc`]
+//! what of them traps for a guest.
 //!
 //! Source: Arm GIC Architecture Specification, IHI 0069.
 
@@ -42,3 +43,5 @@ pub mod dist;
 pub mod redist;
 
 pub mod cpuregs;
+
+pub mod icc;

@@ -50,6 +50,12 @@ impl<T: Load> Loaded<'_, T> {
         self.vcpu
     }
 
+    /// Whether the vCPU is in the CPU. It is not where the CPU is not in use for VMs any more.
+    #[inline(always)]
+    pub fn is_loaded(&self) -> bool {
+        self.vcpu.cpu().is_loaded()
+    }
+
     /// Runs the guest until its next exit. [`None`] if the vCPU could not be loaded.
     #[inline(always)]
     pub fn enter(&self, irqs: &IrqsOff) -> Option<Exit> {

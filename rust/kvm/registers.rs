@@ -183,6 +183,7 @@ fn set_sysreg(vm: &Vm, vcpu: &Vcpu, state: &mut State, reg: Reg, value: u64) -> 
             state.cpu.write_any(reg, value);
             if reg == Reg::MPIDR_EL1 {
                 vcpu.set_mpidr(value);
+                vm.renamed(vcpu);
             }
             Ok(())
         }

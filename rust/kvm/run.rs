@@ -6,6 +6,7 @@ use crate::{
     memory::Reserve,
     timer::Timers,
     vcpu::Vcpu,
+    vgic::Gic,
     vm::{
         Frozen,
         Vm, //
@@ -100,6 +101,8 @@ pub(crate) struct Run<'a> {
     pub(crate) deferred: Deferred,
     pub(crate) reserve: &'a mut Reserve,
     pub(crate) timers: Timers<'a>,
+    /// Its interrupts; [`None`] if the VM has no interrupt controller in the kernel.
+    pub(crate) gic: Option<&'a Gic<'a>>,
 }
 
 impl Run<'_> {
@@ -136,9 +139,18 @@ impl Run<'_> {
         let _ = exception.take(&mut &*self.cpu, self.sctlr2(), self.entry);
     }
 
+    /// Whether there is an interrupt for the guest, though it may mask it.
+    pub(crate) fn has_interrupt(&self) -> bool {
+        self.gic
+            .is_some_and(|gic| gic.has_deliverable(|| self.cpu.is_loaded()))
+    }
+
     /// Whether a WFI does not wait.
     pub(crate) fn has_wake_up(&self) -> bool {
-        self.vcpu.has_requests() || self.cpu.virtual_serror().is_some() || self.timers.ends_sleep()
+        self.vcpu.has_requests()
+            || self.cpu.virtual_serror().is_some()
+            || self.timers.ends_sleep()
+            || self.has_interrupt()
     }
 
     /// Waits as by WFI: until there is something to do, or the virtual counter reaches `until`.

@@ -21,6 +21,7 @@ use crate::{
         State,
         Vcpu, //
     },
+    vgic::Gic,
     vm::Vm, //
 };
 use kernel::prelude::*;
@@ -66,6 +67,7 @@ pub(crate) struct Loadable<'a> {
     vcpu: &'a Vcpu,
     cpu: &'a VcpuCpu,
     counts_stolen_time: bool,
+    gic: Option<&'a Gic<'a>>,
 }
 
 impl Load for Loadable<'_> {
@@ -78,6 +80,9 @@ impl Load for Loadable<'_> {
         let registers = self.vm.memory.load(cpu, self.vcpu.id)?;
 
         timer::prepare_load(&self.vm.cpus.timer_irqs, self.cpu, cpu);
+        if let Some(gic) = self.gic {
+            gic.load(cpu);
+        }
         self.vcpu.stats.count(Stat::Load);
         if self.counts_stolen_time {
             self.vcpu.note(request::STOLEN_TIME);
@@ -87,6 +92,9 @@ impl Load for Loadable<'_> {
 
     fn put(&self, cpu: &PinnedCpu) {
         self.vcpu.stats.count(Stat::Put);
+        if let Some(gic) = self.gic {
+            gic.put(cpu);
+        }
         self.vm.memory.put(cpu);
     }
 }
@@ -106,9 +114,14 @@ enum Leave {
 /// `EINTR` if a signal is pending or `immediate_exit` is set, `EBUSY` if the system is going down,
 /// `ENOSYS` for an access that says nothing of itself, what a fault on guest memory returns.
 pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
+    let vgic = vm.vgic_to_run()?;
     let frozen = vm.freeze()?;
+    let interface = vm.cpus.gic.interface();
 
     vcpu.apply_power_on(vm, state);
+    if let Some(vgic) = vgic {
+        vcpu.join(state, vgic, interface)?;
+    }
     state.cpu.set_controls(vm.controls(frozen));
     let signal_mask = state.signal_mask;
     let State {
@@ -126,14 +139,20 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
         reserve,
         alarm,
         lines_told,
+        vgic: vgic_cpu,
         ..
     } = state;
     let cpu: &VcpuCpu = cpu;
+    let gic = match (vgic, vgic_cpu.as_deref()) {
+        (Some(vgic), Some(cpu)) => Gic::new(vgic, cpu, interface),
+        _ => None,
+    };
     let loadable = Loadable {
         vm,
         vcpu,
         cpu,
         counts_stolen_time: stolen_time.is_some(),
+        gic: gic.as_ref(),
     };
     let mut run = Run {
         vm,
@@ -153,6 +172,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
         deferred: Deferred::Nothing,
         reserve,
         timers: Timers::new(cpu, &vm.cpus.timer_irqs, alarm, lines_told),
+        gic: gic.as_ref(),
     };
 
     let result = with_signal_mask(signal_mask, || {
@@ -198,6 +218,9 @@ impl Run<'_> {
                 prepare_guest_entry(irqs);
                 with_guest_time(irqs, |irqs| {
                     let leave = self.inner(loaded, running, irqs);
+                    if let Some(gic) = self.gic.filter(|_| loaded.is_loaded()) {
+                        gic.fold(irqs);
+                    }
                     running.left_guest();
                     irqs.window();
                     leave
@@ -280,11 +303,18 @@ impl Run<'_> {
             return Leave::Work;
         }
         loop {
+            if running.is_kicked() {
+                // Perhaps by the vCPU itself, and no interrupt comes of that.
+                running.entering_guest(irqs);
+            }
             if self.vcpu.has_requests() || work_pending(irqs) || self.vm.cpus.going_down() {
                 return Leave::Work;
             }
             if self.timers.may_fall() && self.timers.sync(irqs) {
                 return Leave::Work;
+            }
+            if let Some(gic) = self.gic.filter(|gic| gic.is_stale() && loaded.is_loaded()) {
+                gic.refill(irqs);
             }
             trace::vcpu_entry(self.vcpu.id, self.cpu.pc());
             let Some(exit) = loaded.enter(irqs) else {

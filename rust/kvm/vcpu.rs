@@ -5,7 +5,11 @@
 use crate::{
     cpus::Cpus,
     memory::Reserve,
-    power::Power, //
+    power::Power,
+    vgic::{
+        Vgic,
+        VgicCpu, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -54,6 +58,7 @@ use kvm_host::{
     alarm::Alarm,
     counters::Counters,
     debug_regs::DebugRegs,
+    ich::VirtualInterface,
     kick::Kick,
     lock::{
         KillableGuard,
@@ -119,6 +124,8 @@ pub(crate) struct State {
     /// The vCPU's stolen time when the guest asked for it to be counted.
     pub(crate) stolen_start: u64,
     pub(crate) alarm: Arc<Alarm>,
+    /// Its part of the VM's interrupt controller, once that was needed.
+    pub(crate) vgic: Option<KBox<VgicCpu>>,
     /// The levels of the timers' lines that user space was last told.
     pub(crate) lines_told: Lines,
 }
@@ -236,6 +243,7 @@ impl Vcpu {
             stolen_start: 0,
             alarm: Alarm::new(kick.clone(), cpus.counter_frequency())?,
             lines_told: Lines::LOW,
+            vgic: None,
         };
 
         let mpidr = mpidr_of(id);
@@ -268,6 +276,26 @@ impl Vcpu {
     /// Whether somebody else has the lock at this moment: an ioctl, KVM_RUN included.
     pub(crate) fn is_busy(&self) -> bool {
         self.state.try_lock().is_none()
+    }
+
+    /// Gives the vCPU its part of the VM's interrupt controller, if it has none yet.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is not one of the controller's vCPUs, `ENOMEM`.
+    pub(crate) fn join<'a>(
+        &self,
+        state: &'a mut State,
+        vgic: &Vgic,
+        host: VirtualInterface,
+    ) -> Result<&'a VgicCpu> {
+        let index = vgic.index_of(self.id).ok_or(EINVAL)?;
+        let slot = &mut state.vgic;
+
+        Ok(match slot {
+            Some(vgic) => vgic,
+            None => slot.insert(KBox::new(VgicCpu::new(index, host), GFP_KERNEL_ACCOUNT)?),
+        })
     }
 
     /// MPIDR_EL1.

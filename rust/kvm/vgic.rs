@@ -14,6 +14,7 @@ mod cpu;
 
 pub(crate) use self::{
     cpu::{
+        base_hcr,
         Gic,
         VgicCpu, //
     },

@@ -16,6 +16,10 @@ use crate::{
     vcpu::{
         request,
         Vcpu, //
+    },
+    vgic::{
+        Member,
+        Vgic, //
     }, //
 };
 use kernel::{
@@ -26,6 +30,7 @@ use kernel::{
         aref::ARef,
         atomic::AtomicFlag,
         Arc,
+        SetOnce,
         SpinLock, //
     },
 };
@@ -39,7 +44,10 @@ use kvm_core::{
         CounterOffsets,
         Timer, //
     },
-    vm_idreg::HostIdRegs, //
+    vm_idreg::{
+        HostIdRegs,
+        VmGic, //
+    }, //
 };
 use kvm_host::{
     mmu_notifier::MmuNotifier,
@@ -72,6 +80,8 @@ pub(crate) struct Vm {
     pub(crate) config: Config,
     #[pin]
     vcpus: SpinLock<KVec<Arc<Vcpu>>>,
+    /// The interrupt controller, once it is initialised. Under `vcpus`' lock it comes to be.
+    vgic: SetOnce<Arc<Vgic>>,
     /// KVM_CAP_ARM_NISV_TO_USER.
     pub(crate) nisv_to_user: AtomicFlag,
     /// What the counters are behind the host's.
@@ -104,6 +114,7 @@ impl Vm {
                 _notifier <- MmuNotifier::register(&users, notified),
                 config <- Config::new(cpus),
                 vcpus <- new_spinlock!(KVec::new(), "kvm_vhe::Vm::vcpus"),
+                vgic: SetOnce::new(),
                 nisv_to_user: AtomicFlag::new(false),
                 offsets <- new_spinlock!(CounterOffsets::new(counter()), "kvm_vhe::Vm::offsets"),
             }? Error),
@@ -190,12 +201,76 @@ impl Vm {
         frozen.controls(self.counter_offsets())
     }
 
+    /// The interrupt controller, if it is initialised.
+    #[inline]
+    pub(crate) fn vgic(&self) -> Option<&Arc<Vgic>> {
+        self.vgic.as_ref()
+    }
+
+    /// The interrupt controller, for a vCPU that is to run.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if there is one and it is not initialised: it is user space that says when.
+    pub(crate) fn vgic_to_run(&self) -> Result<Option<&Arc<Vgic>>> {
+        match self.vgic() {
+            None if self.config.gic() != VmGic::None => Err(EBUSY),
+            vgic => Ok(vgic),
+        }
+    }
+
+    /// Initialises the interrupt controller, with `spis` SPIs. There are no more vCPUs from then on.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it is initialised, `EAGAIN` if a vCPU was made meanwhile, `ENOMEM`.
+    pub(crate) fn init_vgic(&self, spis: usize) -> Result {
+        let count = self.vcpus.lock().len();
+        let mut members = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
+
+        for index in 0..count {
+            let Some(vcpu) = self.vcpus.lock().get(index).cloned() else {
+                break;
+            };
+            let member = Member::new(index, vcpu.id, vcpu.affinity(), vcpu.kick.clone());
+            members.push(KBox::new(member, GFP_KERNEL_ACCOUNT)?, GFP_KERNEL_ACCOUNT)?;
+        }
+        let vgic = Arc::new(Vgic::new(spis, members)?, GFP_KERNEL_ACCOUNT)?;
+
+        let vcpus = self.vcpus.lock();
+        if vcpus.len() != count {
+            return Err(EAGAIN);
+        }
+        if self.vgic.populate(vgic) {
+            Ok(())
+        } else {
+            Err(EBUSY)
+        }
+    }
+
+    /// MPIDR_EL1 of a vCPU has changed.
+    pub(crate) fn renamed(&self, vcpu: &Vcpu) {
+        if let Some(vgic) = self.vgic() {
+            if let Some(index) = vgic.index_of(vcpu.id) {
+                vgic.set_affinity(index, vcpu.affinity());
+            }
+        }
+    }
+
     /// Adds a vCPU.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if there is one with its number, `EBUSY` if the interrupt controller is initialised,
+    /// `ENOMEM`.
     pub(crate) fn add_vcpu(&self, vcpu: Arc<Vcpu>) -> Result {
         // The room is made before the lock, under which nothing may sleep, is taken.
         let mut room = KVec::new();
         loop {
             let mut vcpus = self.vcpus.lock();
+            if self.vgic.as_ref().is_some() {
+                return Err(EBUSY);
+            }
             if vcpus.iter().any(|other| other.id == vcpu.id) {
                 return Err(EEXIST);
             }

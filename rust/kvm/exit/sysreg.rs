@@ -29,6 +29,7 @@ use kvm_core::{
     },
     setway::SctlrCache,
     sysreg::SysReg,
+    vgic::icc::Trapped,
     vm_idreg::{
         GuestRead,
         IdView, //
@@ -104,6 +105,9 @@ impl Run<'_> {
     /// A system register, or a system instruction.
     #[inline]
     pub(super) fn system(&mut self, access: SystemAccess, esr: Esr) -> Fast {
+        if let Some(fast) = self.gic_register(access, esr) {
+            return fast;
+        }
         match emulate(access, &mut Accessing(self)) {
             Outcome::Done => {
                 self.advance(esr);
@@ -137,6 +141,25 @@ impl Run<'_> {
                 self.respond(response)
             }
         }
+    }
+
+    /// A register of the CPU interface that traps; [`None`] if it is not one, or if there is no
+    /// interrupt controller.
+    #[inline]
+    fn gic_register(&mut self, access: SystemAccess, esr: Esr) -> Option<Fast> {
+        let (gic, register) = (self.gic?, Trapped::new(access.reg())?);
+        let done = if access.read() {
+            gic.read(register)
+                .map(|value| self.cpu.set_gpr(access.rt(), value))
+        } else {
+            gic.write(register, self.cpu.gpr(access.rt()))
+        };
+
+        match done {
+            Some(()) => self.advance(esr),
+            None => self.inject(Exception::Undefined),
+        }
+        Some(Fast::Guest)
     }
 
     /// An access to what no row of the register table has: UNDEFINED. It may be a register that

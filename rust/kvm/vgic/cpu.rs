@@ -16,6 +16,7 @@ use kvm_core::vgic::{
         CpuInterface,
         IchVmcr, //
     },
+    icc::Trapped,
     interrupts::{
         Groups,
         Interrupts, //
@@ -28,10 +29,7 @@ use kvm_core::vgic::{
         NoLpis,
         Queue, //
     },
-    sgi::{
-        Sgi,
-        SgiRegister, //
-    },
+    sgi::Sgi,
 };
 use kvm_host::{
     ich::{
@@ -39,7 +37,10 @@ use kvm_host::{
         Ich,
         VirtualInterface, //
     },
-    irqs::IrqsOff,
+    irqs::{
+        with_irqs_off,
+        IrqsOff, //
+    },
     pinned::PinnedCpu, //
 };
 
@@ -144,15 +145,7 @@ impl<'a> Gic<'a> {
 
     /// The vCPU leaves this CPU. Nothing is in list registers.
     pub(crate) fn put(&self, cpu: &PinnedCpu) {
-        let ich = self.host.on(cpu);
-        let interface = self.cpu.interface.get();
-
-        self.cpu.interface.set(CpuInterface {
-            vmcr: IchVmcr::from_raw(ich.vmcr()),
-            ap0r: ich.active_priorities(Group::Zero),
-            ap1r: ich.active_priorities(Group::One),
-            ..interface
-        });
+        self.cpu.interface.set(self.current(cpu));
     }
 
     /// Whether the list registers are to be filled before the guest is entered.
@@ -195,13 +188,16 @@ impl<'a> Gic<'a> {
     }
 
     /// Whether there is an interrupt that the guest would take if it did not mask interrupts by
-    /// PSTATE, which ends a WFI. The list registers are empty. `loaded` is the CPU that the vCPU is
-    /// loaded on, if it is.
-    pub(crate) fn has_deliverable(&self, loaded: Option<&PinnedCpu>) -> bool {
-        let vmcr = match loaded {
-            Some(cpu) => IchVmcr::from_raw(self.host.on(cpu).vmcr()),
-            None => self.cpu.interface.get().vmcr,
-        };
+    /// PSTATE, which ends a WFI. `is_loaded` says whether the vCPU is loaded on the current CPU.
+    pub(crate) fn has_deliverable(&self, is_loaded: impl FnOnce() -> bool) -> bool {
+        let vmcr = with_irqs_off(|irqs| {
+            if is_loaded() {
+                self.fold(irqs);
+                IchVmcr::from_raw(self.host.on(irqs.cpu()).vmcr())
+            } else {
+                self.cpu.interface.get().vmcr
+            }
+        });
 
         self.cpu.queue.borrow_mut().has_deliverable(
             self.vgic,
@@ -215,14 +211,56 @@ impl<'a> Gic<'a> {
         )
     }
 
-    /// The guest writes an SGI register.
+    /// Empties the list registers, for the vCPU's thread to look at its interrupts in the inner loop.
+    pub(crate) fn fold_here(&self) {
+        with_irqs_off(|irqs| self.fold(irqs));
+    }
+
+    /// The guest reads a register that traps; [`None`] if it cannot be read. In the inner loop.
+    pub(crate) fn read(&self, register: Trapped) -> Option<u64> {
+        let vtr = self.host.vtr();
+
+        if !register.allows(true) {
+            return None;
+        }
+        let interface = with_irqs_off(|irqs| self.current(irqs.cpu()));
+        match register {
+            Trapped::Rpr => Some(interface.running_priority(vtr).into()),
+            Trapped::Shared(register) => interface.get(register, vtr).ok(),
+            Trapped::Sgi(_) | Trapped::Dir => None,
+        }
+    }
+
+    /// The guest writes a register that traps; [`None`] if it cannot be written. In the inner loop.
     #[inline]
-    pub(crate) fn send(&self, sgi: Sgi, register: SgiRegister) {
-        sgi.send(register, self.index(), self.vgic);
+    pub(crate) fn write(&self, register: Trapped, value: u64) -> Option<()> {
+        match register {
+            Trapped::Sgi(register) => Sgi::from_raw(value).send(register, self.index(), self.vgic),
+            Trapped::Dir => with_irqs_off(|irqs| self.deactivate(irqs, value)),
+            Trapped::Shared(register) => with_irqs_off(|irqs| {
+                let mut interface = self.current(irqs.cpu());
+                interface.guest_write(register, value, self.host.vtr());
+                self.host.on(irqs.cpu()).set_vmcr(interface.vmcr.into_raw());
+            }),
+            Trapped::Rpr => return None,
+        }
+        Some(())
+    }
+
+    /// The registers, as the CPU that the vCPU is loaded on has them.
+    fn current(&self, cpu: &PinnedCpu) -> CpuInterface {
+        let ich = self.host.on(cpu);
+
+        CpuInterface {
+            vmcr: IchVmcr::from_raw(ich.vmcr()),
+            ap0r: ich.active_priorities(Group::Zero),
+            ap1r: ich.active_priorities(Group::One),
+            ..self.cpu.interface.get()
+        }
     }
 
     /// The guest writes ICC_DIR_EL1.
-    pub(crate) fn deactivate(&self, irqs: &IrqsOff, value: u64) {
+    fn deactivate(&self, irqs: &IrqsOff, value: u64) {
         let vmcr = IchVmcr::from_raw(self.host.on(irqs.cpu()).vmcr());
         // Writes with EOImode 0 are UNPREDICTABLE, and an LPI has no active state.
         let Some(intid) = IntId::new(value as u32).filter(|_| vmcr.veoim()) else {

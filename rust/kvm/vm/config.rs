@@ -56,6 +56,7 @@ struct Open {
     firmware: Option<Firmware>,
     filter: Option<Filter<FilterRanges>>,
     flags: Option<VcpuFeatures>,
+    gic: VmGic,
 }
 
 /// What of a VM cannot be changed any more.
@@ -122,6 +123,7 @@ impl Config {
                 firmware: Some(firmware),
                 filter,
                 flags: None,
+                gic: VmGic::None,
             }, "kvm_vhe::Vm::config"),
             frozen: SetOnce::new(),
         }? Error)
@@ -141,7 +143,7 @@ impl Config {
         let mut config = self.open.lock();
         if self.frozen.as_ref().is_none() {
             let mut ids = config.ids.clone();
-            let features = ids.freeze(VmGic::None);
+            let features = ids.freeze(config.gic);
             let frozen = KBox::new_uninit(GFP_KERNEL_ACCOUNT)?;
             let (Some(firmware), Some(filter), Some(flags)) =
                 (config.firmware.take(), config.filter.take(), config.flags)
@@ -149,7 +151,7 @@ impl Config {
                 return Err(ENOEXEC);
             };
             let registers = features.registers();
-            let controls = new_controls(cpus, features, registers, &ids);
+            let controls = new_controls(cpus, features, registers, &ids, config.gic);
             self.frozen.populate(frozen.write(Frozen {
                 controls,
                 ids,
@@ -162,6 +164,30 @@ impl Config {
         }
         drop(config);
         self.frozen().ok_or(EINVAL)
+    }
+
+    /// The interrupt controller that the VM has.
+    pub(crate) fn gic(&self) -> VmGic {
+        self.open.lock().gic
+    }
+
+    /// Gives the VM an interrupt controller, which its ID registers show from now on.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if it has one, `EBUSY` if a vCPU has run.
+    pub(crate) fn set_gic(&self, gic: VmGic) -> Result {
+        let mut open = self.open.lock();
+
+        if open.gic != VmGic::None {
+            return Err(EEXIST);
+        }
+        if self.frozen().is_some() {
+            return Err(EBUSY);
+        }
+        open.gic = gic;
+        open.ids.set_gic(gic);
+        Ok(())
     }
 
     /// The features that the VM's registers come with, as its ID registers are now.

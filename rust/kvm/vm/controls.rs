@@ -2,7 +2,10 @@
 
 //! What the vCPUs of a VM are loaded with: its traps.
 
-use crate::cpus::Cpus;
+use crate::{
+    cpus::Cpus,
+    vgic::base_hcr, //
+};
 use kvm_core::{
     register::{
         fgt::FineGrainedTraps,
@@ -18,6 +21,7 @@ use kvm_core::{
     },
     vm_idreg::{
         VmFeatures,
+        VmGic,
         VmIdRegs, //
     },
 };
@@ -35,6 +39,7 @@ pub(crate) fn new_controls(
     features: VmFeatures,
     registers: FeatureSet,
     ids: &VmIdRegs,
+    gic: VmGic,
 ) -> Controls {
     let host = VmFeatures::of(cpus.id_registers());
     let traps = VmTraps::of(
@@ -69,7 +74,10 @@ pub(crate) fn new_controls(
         hfgitr2: traps.hfgitr2.map_or(0, |hfgitr2| hfgitr2.into_raw()),
         offsets: CounterOffsets::default(),
         vpidr: ids.virtual_midr(),
-        // There is no interrupt controller: all of its registers trap.
-        ich_hcr: ICH_HCR_TRAP_ALL,
+        ich_hcr: match gic {
+            VmGic::V3 => base_hcr(cpus.gic.interface()),
+            // All of its registers trap.
+            VmGic::None | VmGic::V2 => ICH_HCR_TRAP_ALL,
+        },
     }
 }

@@ -5,6 +5,7 @@
 //! signalled to it.
 
 mod candidates;
+mod icc;
 mod machine;
 mod sgi;
 mod wire;
