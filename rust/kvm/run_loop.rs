@@ -27,6 +27,7 @@ use crate::{
 use kernel::prelude::*;
 use kvm_core::{
     bits::Bits,
+    psci::SystemEvent,
     pstate::GuestPstate,
     register::Reg,
     setway::SetWay, //
@@ -211,8 +212,12 @@ impl Run<'_> {
         loop {
             // Nothing of what follows may find the FP registers to be the guest's.
             fp.end();
-            self.prepare(loaded, running)
-                .inspect_err(|error| self.interrupted(*error))?;
+            if let Flow::User = self
+                .prepare(loaded, running)
+                .inspect_err(|error| self.interrupted(*error))?
+            {
+                return Ok(0);
+            }
             fp.begin().map_err(|_| EBUSY)?;
             let leave = with_irqs_off(|irqs| {
                 prepare_guest_entry(irqs);
@@ -246,7 +251,11 @@ impl Run<'_> {
     }
 
     /// Does what is to be done before the guest is entered.
-    fn prepare(&mut self, loaded: &Loaded<'_, Loadable<'_>>, running: &Running<'_>) -> Result {
+    fn prepare(
+        &mut self,
+        loaded: &Loaded<'_, Loadable<'_>>,
+        running: &Running<'_>,
+    ) -> Result<Flow> {
         handle_work()?;
         if self.vm.cpus.going_down() {
             return Err(EBUSY);
@@ -263,8 +272,8 @@ impl Run<'_> {
         if requests & request::STOLEN_TIME != 0 {
             self.report_stolen_time();
         }
-        while self.vcpu.power.get() != PowerState::Runnable {
-            running.block(|| self.vcpu.power.get() == PowerState::Runnable)?;
+        if let Flow::User = self.wait_for_power(running)? {
+            return Ok(Flow::User);
         }
         if let Some(on) = self.vcpu.power.take_start() {
             self.start(&on);
@@ -272,7 +281,25 @@ impl Run<'_> {
         if self.timers.has_news() {
             return Err(EINTR);
         }
-        Ok(())
+        Ok(Flow::Guest)
+    }
+
+    /// Waits until the vCPU may run. For one that user space has suspended, an interrupt is a reason to
+    /// ask it; api.rst, "4.39 KVM_SET_MP_STATE".
+    fn wait_for_power(&mut self, running: &Running<'_>) -> Result<Flow> {
+        let wakes_up = || self.vcpu.power.get() == PowerState::Suspended && self.has_interrupt();
+
+        while self.vcpu.power.get() != PowerState::Runnable {
+            running.block(|| self.vcpu.power.get() == PowerState::Runnable || wakes_up())?;
+            if wakes_up() {
+                self.vcpu.run.set_exit(&run_page::Exit::SystemEvent {
+                    event: SystemEvent::WAKEUP,
+                    data: &[],
+                });
+                return Ok(Flow::User);
+            }
+        }
+        Ok(Flow::Guest)
     }
 
     /// Starts the vCPU, which was powered off, as CPU_ON says.
@@ -314,7 +341,10 @@ impl Run<'_> {
                 return Leave::Work;
             }
             if let Some(gic) = self.gic.filter(|gic| gic.is_stale() && loaded.is_loaded()) {
-                gic.refill(irqs);
+                gic.refill(irqs, || {
+                    // In the kernel's GIC, so not for user space.
+                    let _ = self.timers.sync(irqs);
+                });
             }
             trace::vcpu_entry(self.vcpu.id, self.cpu.pc());
             let Some(exit) = loaded.enter(irqs) else {

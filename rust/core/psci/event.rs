@@ -26,6 +26,9 @@ impl SystemEvent {
     /// KVM_SYSTEM_EVENT_RESET.
     pub const RESET: u32 = 2;
 
+    /// KVM_SYSTEM_EVENT_WAKEUP: a vCPU that user space has suspended has an interrupt.
+    pub const WAKEUP: u32 = 4;
+
     /// KVM_SYSTEM_EVENT_SUSPEND.
     pub const SUSPEND: u32 = 5;
 

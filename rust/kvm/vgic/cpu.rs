@@ -10,7 +10,6 @@ use core::cell::{
     Cell,
     RefCell, //
 };
-use kernel::prelude::*;
 use kvm_core::vgic::{
     cpuregs::{
         CpuInterface,
@@ -154,10 +153,14 @@ impl<'a> Gic<'a> {
         self.cpu.queue.borrow().is_stale(&self.member.candidates)
     }
 
-    /// Fills the list registers of this CPU, which the vCPU is loaded on.
+    /// Fills the list registers of this CPU, which the vCPU is loaded on. `host_changed` makes the
+    /// host's interrupts that some stand for active or not, as their states say.
     #[inline(never)]
-    pub(crate) fn refill(&self, irqs: &IrqsOff) {
+    pub(crate) fn refill(&self, irqs: &IrqsOff, host_changed: impl FnOnce()) {
         self.fold(irqs);
+        if self.member.take_host_changes() != 0 {
+            host_changed();
+        }
         self.cpu.queue.borrow_mut().fill(
             self.vgic,
             &self.member.candidates,
