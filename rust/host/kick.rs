@@ -101,7 +101,9 @@ impl Kick {
         Ok(result)
     }
 
-    /// Makes the vCPU's thread look again. What it is to see must have been stored before.
+    /// Makes the vCPU's thread look again. What it is to see must have been stored before. The thread
+    /// itself may do this, too, also between [`Running::entering_guest`] and the guest, if it looks
+    /// again before it enters.
     ///
     /// May be called anywhere, also with interrupts off and in an interrupt handler, but not under a
     /// runqueue's lock, as it may wake a task. Where the thread looks by itself, it is no more than
@@ -111,6 +113,9 @@ impl Kick {
         smp_mb(FullBarrier);
 
         match relaxed::load(&self.place) {
+            // It is about to enter the guest, and looks again before it does. Nobody sends an IPI, so
+            // nobody is to rely on one being on its way.
+            IN_GUEST if self.task.load(Relaxed) == Task::current_raw() => {}
             IN_GUEST if self.place.cmpxchg(IN_GUEST, EXITING, Full).is_ok() => self.reach(|task| {
                 // SAFETY: The task exists, see `reach()`. An IPI is sent only if it runs on another
                 // CPU. If it is to run on this one, it is not in the guest: this code is here.

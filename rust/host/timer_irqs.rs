@@ -147,6 +147,14 @@ impl TimerIrqs {
         this.set(cpu, true);
     }
 
+    /// As [`hold`](Self::hold), unless it may be active already.
+    #[inline]
+    pub fn hold_if_free(&self, cpu: &PinnedCpu, timer: Timer) {
+        if !self.get(timer).active.0.this(cpu).load(Relaxed) {
+            self.hold(cpu, timer);
+        }
+    }
+
     /// Makes the interrupt of `timer` inactive on this CPU, if it may be active: it comes when the
     /// line is raised.
     #[inline]

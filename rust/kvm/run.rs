@@ -147,10 +147,7 @@ impl Run<'_> {
 
     /// Whether a WFI does not wait.
     pub(crate) fn has_wake_up(&self) -> bool {
-        self.vcpu.has_requests()
-            || self.cpu.virtual_serror().is_some()
-            || self.timers.ends_sleep()
-            || self.has_interrupt()
+        self.vcpu.has_requests() || self.cpu.virtual_serror().is_some() || self.timers.sync_asleep()
     }
 
     /// Waits as by WFI: until there is something to do, or the virtual counter reaches `until`.

@@ -11,7 +11,7 @@ use crate::{
         Run, //
     },
     timer::{
-        self,
+        Pins,
         Timers, //
     },
     vcpu::{
@@ -68,7 +68,7 @@ pub(crate) struct Loadable<'a> {
     vcpu: &'a Vcpu,
     cpu: &'a VcpuCpu,
     counts_stolen_time: bool,
-    gic: Option<&'a Gic<'a>>,
+    timers: Pins<'a>,
 }
 
 impl Load for Loadable<'_> {
@@ -80,10 +80,7 @@ impl Load for Loadable<'_> {
     fn load(&self, cpu: &PinnedCpu) -> Option<(Stage2Registers, Vectors)> {
         let registers = self.vm.memory.load(cpu, self.vcpu.id)?;
 
-        timer::prepare_load(&self.vm.cpus.timer_irqs, self.cpu, cpu);
-        if let Some(gic) = self.gic {
-            gic.load(cpu);
-        }
+        self.timers.load(cpu);
         self.vcpu.stats.count(Stat::Load);
         if self.counts_stolen_time {
             self.vcpu.note(request::STOLEN_TIME);
@@ -144,16 +141,17 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
         ..
     } = state;
     let cpu: &VcpuCpu = cpu;
-    let gic = match (vgic, vgic_cpu.as_deref()) {
-        (Some(vgic), Some(cpu)) => Gic::new(vgic, cpu, interface),
-        _ => None,
+    let timers = Pins {
+        cpu,
+        irqs: &vm.cpus.timer_irqs,
+        wires: None,
     };
     let loadable = Loadable {
         vm,
         vcpu,
         cpu,
         counts_stolen_time: stolen_time.is_some(),
-        gic: gic.as_ref(),
+        timers,
     };
     let mut run = Run {
         vm,
@@ -172,8 +170,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
         entry: entry_features(frozen.features),
         deferred: Deferred::Nothing,
         reserve,
-        timers: Timers::new(cpu, &vm.cpus.timer_irqs, alarm, lines_told),
-        gic: gic.as_ref(),
+        timers: Timers::new(timers, alarm, lines_told),
     };
 
     let result = with_signal_mask(signal_mask, || {
@@ -184,7 +181,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
                         .load(run.debug, GuestPstate::from_exit(cpu.raw_pstate())),
                 );
                 run.mmio.finish(&mut &*cpu, vcpu.run.mmio_data());
-                run.timers.rearm();
+                run.timers.configure();
                 // The exit that the VMM has just dealt with stays what it was.
                 let result = if vcpu.run.immediate_exit() {
                     Err(EINTR)
@@ -267,7 +264,7 @@ impl Run<'_> {
         if requests & request::RELOAD != 0 {
             self.cpu.set_controls(self.vm.controls(self.frozen));
             loaded.reload();
-            self.timers.rearm();
+            self.timers.configure();
         }
         if requests & request::STOLEN_TIME != 0 {
             self.report_stolen_time();

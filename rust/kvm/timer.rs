@@ -10,6 +10,12 @@
 //! Without an interrupt controller in the kernel the lines are user space's: KVM_RUN returns when they
 //! are not what it was last told. api.rst, "8.9 KVM_CAP_ARM_USER_IRQ".
 
+mod pins;
+
+pub(crate) use self::pins::{
+    Pins,
+    Wires, //
+};
 use kernel::sync::Arc;
 use kvm_core::{
     register::Reg,
@@ -25,66 +31,45 @@ use kvm_host::{
         AlarmSetter, //
     },
     irqs::IrqsOff,
-    pinned::PinnedCpu,
     run_page::RunPages,
-    time,
-    timer_irqs::TimerIrqs,
-    vcpu::VcpuCpu, //
+    time, //
 };
 
 /// The timers of a vCPU in KVM_RUN.
 pub(crate) struct Timers<'a> {
-    cpu: &'a VcpuCpu,
-    irqs: &'a TimerIrqs,
+    pins: Pins<'a>,
     alarm: AlarmSetter,
     /// The levels that user space was last told.
     told: &'a mut Lines,
 }
 
-/// Makes the CPU's interrupts of the timers what the vCPU that is about to be loaded needs: those of
-/// lines that are up already do not come.
-pub(crate) fn prepare_load(irqs: &TimerIrqs, vcpu: &VcpuCpu, cpu: &PinnedCpu) {
-    for timer in Timer::ALL {
-        if vcpu.has_timer(timer) && vcpu.line(timer) {
-            irqs.hold(cpu, timer);
-        } else {
-            irqs.release(cpu, timer);
-        }
-    }
-}
-
 impl<'a> Timers<'a> {
-    /// Returns the timers of the vCPU with these registers, which is kicked by `alarm`.
-    pub(crate) fn new(
-        cpu: &'a VcpuCpu,
-        irqs: &'a TimerIrqs,
-        alarm: &Arc<Alarm>,
-        told: &'a mut Lines,
-    ) -> Self {
+    /// Returns the timers of the vCPU with these lines, which is kicked by `alarm`.
+    pub(crate) fn new(pins: Pins<'a>, alarm: &Arc<Alarm>, told: &'a mut Lines) -> Self {
         Self {
-            cpu,
-            irqs,
+            pins,
             alarm: AlarmSetter::new(alarm.clone()),
             told,
         }
     }
 
+    /// Whether these levels are for user space to be told.
+    #[inline]
+    fn is_news(&self, lines: Lines) -> bool {
+        self.pins.wires.is_none() && lines != *self.told
+    }
+
     /// Whether user space is to be told of the lines' levels.
     #[inline]
     pub(crate) fn has_news(&self) -> bool {
-        self.cpu.lines() != *self.told
+        self.pins.wires.is_none() && self.is_news(self.pins.cpu.lines())
     }
 
-    /// Whether user space is to be told, for a vCPU that is about to sleep: by the counter, as
+    /// Looks at the lines for a vCPU that is about to sleep: by the counter, as
     /// [`set_for_sleep`](Self::set_for_sleep) goes by it. What the CPU has found out itself may lag
-    /// behind.
-    pub(crate) fn ends_sleep(&self) -> bool {
-        let lines = Timer::ALL.into_iter().fold(Lines::LOW, |lines, timer| {
-            let count = self.cpu.count(timer);
-            lines.with(timer, self.cpu.timer(timer).output(count))
-        });
-
-        lines != *self.told
+    /// behind. A GIC knows them then; otherwise, returns whether user space is to be told.
+    pub(crate) fn sync_asleep(&self) -> bool {
+        self.is_news(self.pins.sync_asleep())
     }
 
     /// Whether a line that user space was told to be up may have gone down. The guest does that
@@ -94,29 +79,25 @@ impl<'a> Timers<'a> {
         self.told.any()
     }
 
-    /// Tells user space the lines' levels.
+    /// Tells user space the lines' levels, if they are its.
     pub(crate) fn tell(&mut self, page: &RunPages) {
-        *self.told = self.cpu.lines();
-        page.set_device_irq_level(self.told.into_raw());
+        if self.pins.wires.is_none() {
+            *self.told = self.pins.cpu.lines();
+            page.set_device_irq_level(self.told.into_raw());
+        }
     }
 
-    /// Looks at the lines before the guest is entered, and lets the CPU's interrupts of those that are
-    /// low come. Returns whether user space is to be told first.
+    /// Looks at the lines before the guest is entered, when none of its interrupts is in a list
+    /// register: a GIC knows them then, and the CPU's interrupts come or do not. Returns whether user
+    /// space is to be told first.
     #[inline]
     pub(crate) fn sync(&self, irqs: &IrqsOff) -> bool {
-        let lines = self.cpu.lines();
-
-        for timer in Timer::ALL {
-            if !lines.get(timer) {
-                self.irqs.release(irqs.cpu(), timer);
-            }
-        }
-        lines != *self.told
+        self.is_news(self.pins.sync(irqs.cpu()))
     }
 
     /// The value of a counter, CNTPCT_EL0 or CNTVCT_EL0 or their self-synchronizing twins.
     pub(crate) fn counter(&self, reg: Reg) -> u64 {
-        self.cpu.count(match reg {
+        self.pins.cpu.count(match reg {
             Reg::CNTVCT_EL0 | Reg::CNTVCTSS_EL0 => Timer::Virtual,
             _ => Timer::Physical,
         })
@@ -125,7 +106,7 @@ impl<'a> Timers<'a> {
     /// What the guest reads from a register of a timer, which traps.
     pub(crate) fn read(&self, reg: Reg) -> u64 {
         match TimerReg::of(reg) {
-            Some((timer, which)) => self.cpu.timer(timer).read(which, self.cpu.count(timer)),
+            Some((timer, which)) => self.pins.cpu.timer(timer).read(which, self.pins.cpu.count(timer)),
             None => 0,
         }
     }
@@ -133,21 +114,27 @@ impl<'a> Timers<'a> {
     /// The guest writes a register of a timer, which traps.
     pub(crate) fn write(&mut self, reg: Reg, value: u64) {
         if let Some((timer, which)) = TimerReg::of(reg) {
-            let count = self.cpu.count(timer);
-            let state = self.cpu.timer(timer).write(which, value, count);
+            let count = self.pins.cpu.count(timer);
+            let state = self.pins.cpu.timer(timer).write(which, value, count);
 
-            self.cpu.set_timer(timer, state);
+            self.pins.cpu.set_timer(timer, state);
             self.rearm();
         }
     }
 
     /// Returns the host's counter at the moment when the line of `timer` goes up.
     fn deadline(&self, timer: Timer) -> Option<u64> {
-        match self.cpu.timer(timer).remaining(self.cpu.count(timer)) {
+        match self.pins.cpu.timer(timer).remaining(self.pins.cpu.count(timer)) {
             // It is up already, and does not go up again by itself.
             None | Some(0) => None,
             Some(ticks) => Some(time::counter().saturating_add(ticks)),
         }
+    }
+
+    /// The counters' offsets may have changed: each timer is the CPU's, or not any more.
+    pub(crate) fn configure(&mut self) {
+        self.pins.wire();
+        self.rearm();
     }
 
     /// Sets the alarm for the timers that are not the CPU's. To be called whenever one of them may
@@ -155,7 +142,7 @@ impl<'a> Timers<'a> {
     pub(crate) fn rearm(&mut self) {
         let deadline = Timer::ALL
             .into_iter()
-            .filter(|timer| !self.cpu.has_timer(*timer))
+            .filter(|timer| !self.pins.cpu.has_timer(*timer))
             .find_map(|timer| self.deadline(timer));
 
         self.alarm.set(deadline);
@@ -168,7 +155,7 @@ impl<'a> Timers<'a> {
     pub(crate) fn set_for_sleep(&mut self, until: Option<u64>) {
         let [virtual_, physical] = Timer::ALL.map(|timer| self.deadline(timer));
         let wanted = until.map(|until| {
-            let ticks = until.saturating_sub(self.cpu.count(Timer::Virtual));
+            let ticks = until.saturating_sub(self.pins.cpu.count(Timer::Virtual));
             time::counter().saturating_add(ticks)
         });
 
@@ -178,6 +165,6 @@ impl<'a> Timers<'a> {
 
     /// Whether the virtual counter has reached `until`, if there is such.
     pub(crate) fn is_over(&self, until: Option<u64>) -> bool {
-        until.is_some_and(|until| self.cpu.count(Timer::Virtual) >= until)
+        until.is_some_and(|until| self.pins.cpu.count(Timer::Virtual) >= until)
     }
 }
