@@ -152,7 +152,7 @@ impl Bank {
             if matches!(
                 self.field,
                 Field::SetPending | Field::ClearPending | Field::SetActive | Field::ClearActive
-            ) && settle(gic, by, intid, irq)
+            ) && settle(gic, by, vcpu, intid, irq)
             {
                 irq = cell.load();
             }
@@ -200,7 +200,7 @@ impl Bank {
                 let done = change(gic, by, vcpu, intid, |irq| irq.set_enabled(false));
                 // GICD_CTLR.RWP is always zero: it is not taken any more once the write is done.
                 if let Some(done) = done {
-                    settle(gic, by, intid, done.new);
+                    settle(gic, by, vcpu, intid, done.new);
                 }
             }
             (Field::SetPending, By::Guest(_)) if one => {
@@ -254,11 +254,11 @@ fn change<G: Interrupts + ?Sized>(
 /// Waits for the vCPU that has the interrupt in a list register, if it is not the one that asks.
 /// Returns whether it had to.
 #[inline]
-fn settle<G: Interrupts + ?Sized>(gic: &G, by: By, intid: IntId, irq: Irq) -> bool {
+fn settle<G: Interrupts + ?Sized>(gic: &G, by: By, vcpu: usize, intid: IntId, irq: Irq) -> bool {
     let elsewhere = irq.listed() && irq.owner() != by.vcpu();
 
     if elsewhere {
-        gic.settle(by.vcpu(), intid);
+        gic.settle(by.vcpu(), vcpu, intid);
     }
     elsewhere
 }

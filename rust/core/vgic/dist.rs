@@ -109,7 +109,13 @@ pub(super) const PIDR2_GICV3: u32 = 0x3b;
 pub(super) const ID_REGISTERS: u32 = 0xffd0;
 
 /// A VM's distributor, beside the interrupts.
-pub trait Distributor: Interrupts {
+pub trait Distributor {
+    /// Its interrupts.
+    type Interrupts: Interrupts;
+
+    /// Returns the interrupts.
+    fn interrupts(&self) -> &Self::Interrupts;
+
     /// Whether there is an ITS, and LPIs with it.
     fn has_lpis(&self) -> bool;
 
@@ -222,7 +228,7 @@ fn typer<G: Distributor + ?Sized>(gic: &G) -> GicdTyper {
     let lpis = gic.has_lpis();
     let bits = if lpis { INTID_BITS } else { SPI_BITS };
     GicdTyper::from_raw(0)
-        .with_it_lines_number(Bits::truncated((lines(gic.spis()) - 1).into()))
+        .with_it_lines_number(Bits::truncated((lines(gic.interrupts().spis()) - 1).into()))
         .with_lpis(lpis)
         .with_id_bits(Bits::truncated((bits - 1).into()))
         .with_no_1_n(true)
@@ -232,13 +238,13 @@ fn typer<G: Distributor + ?Sized>(gic: &G) -> GicdTyper {
 #[inline]
 pub fn read<G: Distributor + ?Sized>(gic: &G, by: By, offset: u32, size: AccessSize) -> u64 {
     match decode(offset, size) {
-        Some(Register::Ctlr) => ctlr(gic.groups()).into_raw(),
+        Some(Register::Ctlr) => ctlr(gic.interrupts().groups()).into_raw(),
         Some(Register::Typer) => typer(gic).into_raw(),
         Some(Register::Early) => read_early(gic.revision(), offset).into(),
         Some(Register::Status) => gic.dist_status().into(),
         // SPIs, so it does not matter whose.
-        Some(Register::Bank(bank)) => bank.read(gic, by, 0).into(),
-        Some(Register::Router(intid)) => gic.router(intid),
+        Some(Register::Bank(bank)) => bank.read(gic.interrupts(), by, 0).into(),
+        Some(Register::Router(intid)) => gic.interrupts().router(intid),
         Some(Register::Pidr2) => PIDR2_GICV3.into(),
         Some(Register::Zero) | None => 0,
     }
@@ -254,22 +260,22 @@ pub fn write<G: Distributor + ?Sized>(gic: &G, by: By, offset: u32, size: Access
                 group0: value.enable_grp0(),
                 group1: value.enable_grp1(),
             };
-            if groups != gic.groups() {
-                gic.set_groups(groups);
+            if groups != gic.interrupts().groups() {
+                gic.interrupts().set_groups(groups);
             }
         }
         // Ones are written to clear.
         Some(Register::Status) => {
             gic.set_dist_status(gic.dist_status() & !(value as u32));
         }
-        Some(Register::Bank(bank)) => bank.write(gic, by, 0, value as u32),
-        Some(Register::Router(intid)) => route(gic, intid, value),
+        Some(Register::Bank(bank)) => bank.write(gic.interrupts(), by, 0, value as u32),
+        Some(Register::Router(intid)) => route(gic.interrupts(), intid, value),
         _ => {}
     }
 }
 
 /// Sends an SPI to the vCPU with this affinity, or to none if there is no such vCPU.
-fn route<G: Distributor + ?Sized>(gic: &G, intid: IntId, value: u64) {
+fn route<G: Interrupts + ?Sized>(gic: &G, intid: IntId, value: u64) {
     // Aff2 to Aff0: there is no Aff3, and no Interrupt_Routing_Mode.
     let value = value & 0xff_ffff;
 

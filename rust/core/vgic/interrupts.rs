@@ -80,10 +80,10 @@ pub trait Interrupts {
     /// the host's interrupt is to be `active`, too. `vcpu` is the one whose interrupt it is.
     fn set_host_active(&self, vcpu: usize, intid: IntId, active: bool);
 
-    /// Waits until what other vCPUs have of an interrupt in a list register has been folded back
-    /// once, so that its pending and active state is a recent one. `vcpu` is the one that asks (its
-    /// own are folded already), or [`None`] for user space.
-    fn settle(&self, vcpu: Option<usize>, intid: IntId);
+    /// Waits until an interrupt of `vcpu`, or an SPI, that another vCPU than `by` has in a list
+    /// register has been folded back once, so that its pending and active state is a recent one. `by`
+    /// is the vCPU that asks (its own are folded already), or [`None`] for user space.
+    fn settle(&self, by: Option<usize>, vcpu: usize, intid: IntId);
 
     /// Applies `f` to an interrupt and makes the vCPU look that is concerned. [`None`] if there is no
     /// such interrupt.

@@ -23,6 +23,7 @@ use super::{
         PIDR2_GICV3,
         STATUS_MASK, //
     },
+    interrupts::Interrupts,
     intid::{
         IntId,
         PRIVATE, //
@@ -349,7 +350,10 @@ fn ctlr<G: Redistributors + ?Sized>(gic: &G, vcpu: usize) -> GicrCtlr {
 }
 
 fn typer<G: Redistributors + ?Sized>(gic: &G, vcpu: usize) -> GicrTyper {
-    let affinity = gic.affinity(vcpu).map_or(0, |affinity| affinity.into_raw());
+    let affinity = gic
+        .interrupts()
+        .affinity(vcpu)
+        .map_or(0, |affinity| affinity.into_raw());
     GicrTyper::from_raw(0)
         .with_plpis(gic.has_lpis())
         .with_last(gic.is_last(vcpu))
@@ -374,7 +378,7 @@ pub fn read<G: Redistributors + ?Sized>(
         Some(Register::Propbaser(part)) => part.of(gic.propbaser().into_raw()),
         Some(Register::Pendbaser(part)) => part.of(gic.pendbaser(vcpu).with_ptz(false).into_raw()),
         Some(Register::Syncr) => gic.is_invalidating(vcpu).into(),
-        Some(Register::Bank(bank)) => bank.read(gic, by, vcpu).into(),
+        Some(Register::Bank(bank)) => bank.read(gic.interrupts(), by, vcpu).into(),
         Some(Register::Pidr2) => PIDR2_GICV3.into(),
         Some(Register::Invlpir(_) | Register::Invallr(_) | Register::Zero) | None => 0,
     }
@@ -392,7 +396,7 @@ pub fn write<G: Redistributors + ?Sized>(
     value: u64,
 ) {
     match decode(offset, size) {
-        Some(Register::Bank(bank)) => bank.write(gic, by, vcpu, value as u32),
+        Some(Register::Bank(bank)) => bank.write(gic.interrupts(), by, vcpu, value as u32),
         // Ones are written to clear.
         Some(Register::Status) => {
             gic.set_redist_status(vcpu, gic.redist_status(vcpu) & !(value as u32));

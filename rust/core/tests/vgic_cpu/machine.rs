@@ -151,7 +151,7 @@ impl Interrupts for Vm {
         self.host_active.borrow_mut().push((vcpu, intid, active));
     }
 
-    fn settle(&self, _vcpu: Option<usize>, _intid: IntId) {}
+    fn settle(&self, _vcpu: Option<usize>, _of: usize, _intid: IntId) {}
 }
 
 /// A CPU's virtual interface, and the guest that uses it.

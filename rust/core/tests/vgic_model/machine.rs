@@ -172,12 +172,18 @@ impl Interrupts for Machine {
         }
     }
 
-    fn settle(&self, _vcpu: Option<usize>, intid: IntId) {
+    fn settle(&self, _vcpu: Option<usize>, _of: usize, intid: IntId) {
         panic!("{intid:?} is in no list register");
     }
 }
 
 impl Distributor for Machine {
+    type Interrupts = Self;
+
+    fn interrupts(&self) -> &Self {
+        self
+    }
+
     fn has_lpis(&self) -> bool {
         self.its
     }
