@@ -22,6 +22,7 @@ use kernel::{
     },
 };
 use kvm_host::uapi::{
+    kvm_create_device,
     kvm_arm_counter_offset,
     kvm_device_attr,
     kvm_enable_cap,
@@ -58,6 +59,7 @@ pub(crate) const KVM_ENABLE_CAP: u32 = iow::<kvm_enable_cap>(0xa3);
 pub(crate) const KVM_ARM_PREFERRED_TARGET: u32 = ior::<kvm_vcpu_init>(0xaf);
 pub(crate) const KVM_ARM_SET_COUNTER_OFFSET: u32 = iow::<kvm_arm_counter_offset>(0xb5);
 pub(crate) const KVM_ARM_GET_REG_WRITABLE_MASKS: u32 = ior::<reg_mask_range>(0xb6);
+pub(crate) const KVM_CREATE_DEVICE: u32 = _IOWR::<kvm_create_device>(KVMIO, 0xe0);
 pub(crate) const KVM_SET_DEVICE_ATTR: u32 = iow::<kvm_device_attr>(0xe1);
 pub(crate) const KVM_GET_DEVICE_ATTR: u32 = iow::<kvm_device_attr>(0xe2);
 pub(crate) const KVM_HAS_DEVICE_ATTR: u32 = iow::<kvm_device_attr>(0xe3);

@@ -32,6 +32,8 @@ mod run_loop;
 
 mod vcpu_fd;
 
+mod device;
+
 mod vm_fd;
 
 mod system;

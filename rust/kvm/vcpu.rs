@@ -6,10 +6,7 @@ use crate::{
     cpus::Cpus,
     memory::Reserve,
     power::Power,
-    vgic::{
-        Vgic,
-        VgicCpu, //
-    }, //
+    vgic::VgicCpu, //
 };
 use kernel::{
     prelude::*,
@@ -123,6 +120,8 @@ pub(crate) struct State {
     pub(crate) stolen_time: Option<StolenTimeIpa>,
     /// The vCPU's stolen time when the guest asked for it to be counted.
     pub(crate) stolen_start: u64,
+    /// Its CPU interface, once its VM has an interrupt controller.
+    vgic: Option<VgicCpu>,
     pub(crate) alarm: Arc<Alarm>,
     /// Its part of the VM's interrupt controller, once that was needed.
     pub(crate) vgic: Option<KBox<VgicCpu>>,
@@ -131,6 +130,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// The CPU interface, of the vCPU with this index in its VM's interrupt controller.
+    pub(crate) fn vgic(&mut self, index: usize, host: VirtualInterface) -> &VgicCpu {
+        self.vgic.get_or_insert_with(|| VgicCpu::new(index, host))
+    }
+
     /// The cache registers; there are some once the vCPU is initialised.
     pub(crate) fn cache(&self) -> Result<&CacheRegs> {
         self.cache.as_deref().ok_or(ENOEXEC)
@@ -241,6 +245,7 @@ impl Vcpu {
             debug_regs: KBox::new(DebugRegs::default(), GFP_KERNEL_ACCOUNT)?,
             stolen_time: None,
             stolen_start: 0,
+            vgic: None,
             alarm: Alarm::new(kick.clone(), cpus.counter_frequency())?,
             lines_told: Lines::LOW,
             vgic: None,
@@ -271,6 +276,11 @@ impl Vcpu {
     /// `EINTR` if the thread is killed while it waits.
     pub(crate) fn state(&self) -> Result<KillableGuard<'_, State>> {
         self.state.lock()
+    }
+
+    /// The part that needs the lock, if nobody has it: the vCPU is not in KVM_RUN.
+    pub(crate) fn try_state(&self) -> Option<KillableGuard<'_, State>> {
+        self.state.try_lock()
     }
 
     /// Whether somebody else has the lock at this moment: an ioctl, KVM_RUN included.

@@ -3,8 +3,9 @@
 //! A VM's interrupt controller, a GICv3: its interrupts and the vCPUs that they go to ([`vm`]), and how
 //! they get into the list registers of the CPU that a vCPU runs on ([`cpu`]).
 //!
-//! Nothing here knows a VM. A [`Vgic`] exists once the number of its SPIs and its vCPUs are settled;
-//! what comes before, and user space's way to it, is the device's.
+//! Nothing here knows a VM. A [`Vgic`] exists once the number of its SPIs and its vCPUs are settled.
+//! A VM has a [`Gicv3`], which is a [`setup`] first and has a [`Vgic`] later, and whose registers a
+//! guest accesses by [`mmio`]. User space's way to it is the device's.
 
 mod word;
 
@@ -12,11 +13,21 @@ mod vm;
 
 mod cpu;
 
+pub(crate) mod setup;
+
+mod gicv3;
+
+pub(crate) mod mmio;
+
 pub(crate) use self::{
     cpu::{
         base_hcr,
         Gic,
         VgicCpu, //
+    },
+    gicv3::{
+        Gicv3,
+        ReadyGic, //
     },
     vm::{
         Member,

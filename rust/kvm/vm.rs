@@ -18,18 +18,19 @@ use crate::{
         Vcpu, //
     },
     vgic::{
-        Member,
-        Vgic, //
-    }, //
+        Gicv3,
+        Member, //
+    },
 };
 use kernel::{
     mm::Mm,
-    new_spinlock,
+    new_mutex, new_spinlock,
     prelude::*,
     sync::{
         aref::ARef,
         atomic::AtomicFlag,
         Arc,
+        Mutex,
         SetOnce,
         SpinLock, //
     },
@@ -47,7 +48,7 @@ use kvm_core::{
     vm_idreg::{
         HostIdRegs,
         VmGic, //
-    }, //
+    },
 };
 use kvm_host::{
     mmu_notifier::MmuNotifier,
@@ -59,10 +60,19 @@ use kvm_host::{
 /// The most vCPUs of a VM, and one more than the highest number of one.
 pub(crate) const MAX_VCPUS: usize = 512;
 
+/// A VM's vCPUs.
+struct Vcpus {
+    /// In the order in which they were made.
+    list: KVec<Arc<Vcpu>>,
+    /// No more are made: the interrupt controller has as many as there are.
+    closed: bool,
+}
+
 /// A virtual machine. Its file descriptor owns it, and so does whatever is made of it; it goes when
 /// the last of them is closed.
 ///
-/// The lock order is: a vCPU's state, the configuration's, the memory's locks, `vcpus`; that of the
+/// The lock order is: a vCPU's state, the configuration's, the interrupt controller's, the memory's
+/// locks, `gic_init`, `vcpus`; that of the
 /// counters' offsets is alone.
 #[pin_data]
 pub(crate) struct Vm {
@@ -79,9 +89,12 @@ pub(crate) struct Vm {
     #[pin]
     pub(crate) config: Config,
     #[pin]
-    vcpus: SpinLock<KVec<Arc<Vcpu>>>,
-    /// The interrupt controller, once it is initialised. Under `vcpus`' lock it comes to be.
-    vgic: SetOnce<Arc<Vgic>>,
+    vcpus: SpinLock<Vcpus>,
+    /// Its interrupt controller, from when it has one.
+    gic: SetOnce<Arc<Gicv3>>,
+    /// Held while that is initialised.
+    #[pin]
+    gic_init: Mutex<()>,
     /// KVM_CAP_ARM_NISV_TO_USER.
     pub(crate) nisv_to_user: AtomicFlag,
     /// What the counters are behind the host's.
@@ -113,8 +126,12 @@ impl Vm {
                 memory,
                 _notifier <- MmuNotifier::register(&users, notified),
                 config <- Config::new(cpus),
-                vcpus <- new_spinlock!(KVec::new(), "kvm_vhe::Vm::vcpus"),
-                vgic: SetOnce::new(),
+                vcpus <- new_spinlock!(Vcpus {
+                    list: KVec::new(),
+                    closed: false,
+                }, "kvm_vhe::Vm::vcpus"),
+                gic: SetOnce::new(),
+                gic_init <- new_mutex!((), "kvm_vhe::Vm::gic_init"),
                 nisv_to_user: AtomicFlag::new(false),
                 offsets <- new_spinlock!(CounterOffsets::new(counter()), "kvm_vhe::Vm::offsets"),
             }? Error),
@@ -135,8 +152,19 @@ impl Vm {
     }
 
     /// The configuration, which becomes final at the VM's first run.
+    ///
+    /// # Errors
+    ///
+    /// If there is an interrupt controller: `ENXIO` if a frame of it has no address, `EINVAL` if
+    /// frames overlap, `EBUSY` if it is not initialised. `ENOMEM`.
     pub(crate) fn freeze(&self) -> Result<&Frozen> {
-        self.config.freeze(&self.cpus)
+        self.config.freeze(&self.cpus, || match self.gic() {
+            Some(gic) => {
+                let ready = gic.ready().is_some();
+                gic.setup.settle_frames(self.vcpu_count(), self.ipa, ready)
+            }
+            None => Ok(()),
+        })
     }
 
     /// KVM_CAP_ARM_WRITABLE_IMP_ID_REGS.
@@ -146,7 +174,7 @@ impl Vm {
     /// As [`Config::enable_writable_implementation`].
     pub(crate) fn enable_writable_implementation(&self) -> Result {
         self.config
-            .enable_writable_implementation(|| !self.vcpus.lock().is_empty())
+            .enable_writable_implementation(|| !self.vcpus.lock().list.is_empty())
     }
 
     /// The states that the VM's vCPUs can be in.
@@ -261,31 +289,31 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// `EEXIST` if there is one with its number, `EBUSY` if the interrupt controller is initialised,
-    /// `ENOMEM`.
+    /// `EEXIST` if there is one of this number, `EBUSY` if there can be no more, `ENOMEM`.
     pub(crate) fn add_vcpu(&self, vcpu: Arc<Vcpu>) -> Result {
         // The room is made before the lock, under which nothing may sleep, is taken.
         let mut room = KVec::new();
         loop {
             let mut vcpus = self.vcpus.lock();
-            if self.vgic.as_ref().is_some() {
+            if vcpus.closed {
                 return Err(EBUSY);
             }
-            if vcpus.iter().any(|other| other.id == vcpu.id) {
+            let list = &mut vcpus.list;
+            if list.iter().any(|other| other.id == vcpu.id) {
                 return Err(EEXIST);
             }
-            if vcpus.len() < vcpus.capacity() {
-                vcpus.push(vcpu, GFP_ATOMIC)?;
+            if list.len() < list.capacity() {
+                list.push(vcpu, GFP_ATOMIC)?;
                 return Ok(());
             }
-            if room.capacity() > vcpus.len() {
-                for other in vcpus.drain_all() {
+            if room.capacity() > list.len() {
+                for other in list.drain_all() {
                     room.push(other, GFP_ATOMIC)?;
                 }
-                core::mem::swap(&mut *vcpus, &mut room);
+                core::mem::swap(list, &mut room);
                 continue;
             }
-            let wanted = (vcpus.len() * 2).max(8);
+            let wanted = (list.len() * 2).max(8);
             drop(vcpus);
             room = KVec::with_capacity(wanted, GFP_KERNEL_ACCOUNT)?;
         }
@@ -293,10 +321,92 @@ impl Vm {
 
     /// Calls `f` with each vCPU until it returns `false`. `f` must not sleep.
     pub(crate) fn for_each_vcpu(&self, mut f: impl FnMut(&Arc<Vcpu>) -> bool) {
-        for vcpu in self.vcpus.lock().iter() {
+        for vcpu in self.vcpus.lock().list.iter() {
             if !f(vcpu) {
                 break;
             }
         }
+    }
+
+    /// The number of vCPUs.
+    pub(crate) fn vcpu_count(&self) -> usize {
+        self.vcpus.lock().list.len()
+    }
+
+    /// The vCPUs, in the order in which they were made.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn vcpus(&self) -> Result<KVec<Arc<Vcpu>>> {
+        let mut all = KVec::new();
+        loop {
+            let vcpus = self.vcpus.lock();
+            let count = vcpus.list.len();
+            if all.capacity() >= count {
+                for vcpu in &vcpus.list {
+                    all.push(vcpu.clone(), GFP_ATOMIC)?;
+                }
+                return Ok(all);
+            }
+            drop(vcpus);
+            all = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
+        }
+    }
+
+    /// The interrupt controller.
+    #[inline]
+    pub(crate) fn gic(&self) -> Option<&Arc<Gicv3>> {
+        self.gic.as_ref()
+    }
+
+    /// Gives the VM an interrupt controller.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if it has one, `EBUSY` if a vCPU has run.
+    pub(crate) fn set_gic(&self, gic: Arc<Gicv3>) -> Result {
+        if self.gic().is_some() {
+            return Err(EEXIST);
+        }
+        self.config.add_gic(VmGic::V3, || {
+            self.gic.populate(gic).then_some(()).ok_or(EEXIST)
+        })
+    }
+
+    /// Initialises the interrupt controller. There can be no more vCPUs after this.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if there is none, or no vCPU, `ENOMEM`.
+    pub(crate) fn init_gic(&self) -> Result {
+        let gic = self.gic().ok_or(ENODEV)?;
+        let init = self.gic_init.lock();
+
+        if gic.ready().is_some() {
+            return Ok(());
+        }
+        self.vcpus.lock().closed = true;
+        let result = self.members().and_then(|members| gic.init(members));
+        if result.is_err() {
+            self.vcpus.lock().closed = false;
+        }
+        drop(init);
+        result
+    }
+
+    /// The vCPUs as the interrupt controller has them.
+    fn members(&self) -> Result<KVec<KBox<Member>>> {
+        let vcpus = self.vcpus()?;
+        let mut members = KVec::with_capacity(vcpus.len(), GFP_KERNEL_ACCOUNT)?;
+
+        if vcpus.is_empty() {
+            return Err(ENODEV);
+        }
+        for (index, vcpu) in vcpus.iter().enumerate() {
+            let member = Member::new(index, vcpu.id, vcpu.affinity(), vcpu.kick.clone());
+            members.push(KBox::new(member, GFP_KERNEL_ACCOUNT)?, GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(members)
     }
 }

@@ -8,6 +8,7 @@ use crate::{
         enable_cap, //
     },
     cpus::Cpus,
+    device,
     ioctl::*,
     vcpu::{
         Stat,
@@ -186,6 +187,7 @@ impl AnonFile for VmFile {
                 let cap: kvm_enable_cap = read_user(arg)?;
                 enable_cap(vm, &cap)?;
             }
+            KVM_CREATE_DEVICE => device::create(vm, arg)?,
             KVM_ARM_PREFERRED_TARGET => preferred_target(arg)?,
             KVM_ARM_SET_COUNTER_OFFSET => {
                 let offset: kvm_arm_counter_offset = read_user(arg)?;

@@ -316,14 +316,12 @@ impl Interrupts for Vgic {
         self.notify(vcpu, intid);
     }
 
-    fn settle(&self, vcpu: Option<usize>, intid: IntId) {
-        // A private interrupt is in no other vCPU's list registers, but user space may ask for any.
-        let own = vcpu.unwrap_or(0);
-        let Some(cell) = self.cell(own, intid) else {
+    fn settle(&self, by: Option<usize>, vcpu: usize, intid: IntId) {
+        let Some(cell) = self.cell(vcpu, intid) else {
             return;
         };
         let irq = IrqCell::load(cell);
-        if !irq.listed() || irq.owner() == vcpu {
+        if !irq.listed() || irq.owner() == by {
             return;
         }
         if let Some(holder) = irq.owner().and_then(|holder| self.member(holder)) {

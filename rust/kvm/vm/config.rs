@@ -135,13 +135,19 @@ impl Config {
         self.frozen.as_ref().map(|frozen| &**frozen)
     }
 
-    /// Makes the configuration final, at the VM's first run.
-    pub(crate) fn freeze(&self, cpus: &Cpus) -> Result<&Frozen> {
+    /// Makes the configuration final, at the VM's first run. `settle` does so with the interrupt
+    /// controller, of which there is none if there was none until now.
+    ///
+    /// # Errors
+    ///
+    /// What `settle` returns, `ENOEXEC` if no vCPU is initialised, `ENOMEM`.
+    pub(crate) fn freeze(&self, cpus: &Cpus, settle: impl FnOnce() -> Result) -> Result<&Frozen> {
         if let Some(frozen) = self.frozen() {
             return Ok(frozen);
         }
         let mut config = self.open.lock();
         if self.frozen.as_ref().is_none() {
+            settle()?;
             let mut ids = config.ids.clone();
             let features = ids.freeze(config.gic);
             let frozen = KBox::new_uninit(GFP_KERNEL_ACCOUNT)?;
@@ -212,8 +218,26 @@ impl Config {
             None => {
                 config.flags = Some(flags);
                 config.ids.init(host, &flags.config(Offer::CURRENT, false));
+                config.ids.set_gic(config.gic);
             }
         }
+        Ok(())
+    }
+
+    /// Gives the VM an interrupt controller, which `add` adds.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if a vCPU has run, and what `add` returns.
+    pub(crate) fn add_gic(&self, gic: VmGic, add: impl FnOnce() -> Result) -> Result {
+        let config = &mut *self.open.lock();
+
+        if self.frozen().is_some() {
+            return Err(EBUSY);
+        }
+        add()?;
+        config.gic = gic;
+        config.ids.set_gic(gic);
         Ok(())
     }
 
