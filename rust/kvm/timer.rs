@@ -106,7 +106,11 @@ impl<'a> Timers<'a> {
     /// What the guest reads from a register of a timer, which traps.
     pub(crate) fn read(&self, reg: Reg) -> u64 {
         match TimerReg::of(reg) {
-            Some((timer, which)) => self.pins.cpu.timer(timer).read(which, self.pins.cpu.count(timer)),
+            Some((timer, which)) => self
+                .pins
+                .cpu
+                .timer(timer)
+                .read(which, self.pins.cpu.count(timer)),
             None => 0,
         }
     }
@@ -124,7 +128,12 @@ impl<'a> Timers<'a> {
 
     /// Returns the host's counter at the moment when the line of `timer` goes up.
     fn deadline(&self, timer: Timer) -> Option<u64> {
-        match self.pins.cpu.timer(timer).remaining(self.pins.cpu.count(timer)) {
+        match self
+            .pins
+            .cpu
+            .timer(timer)
+            .remaining(self.pins.cpu.count(timer))
+        {
             // It is up already, and does not go up again by itself.
             None | Some(0) => None,
             Some(ticks) => Some(time::counter().saturating_add(ticks)),

@@ -129,10 +129,7 @@ impl Pins<'_> {
         let Some(wires) = &self.wires else { return };
 
         for timer in Timer::ALL {
-            let host = self
-                .cpu
-                .has_timer(timer)
-                .then(|| self.irqs.intid(timer));
+            let host = self.cpu.has_timer(timer).then(|| self.irqs.intid(timer));
             let now = wires.irq(timer).and_then(Irq::wire);
             if let Some(intid) = wires.intid(timer) {
                 if now.map(|host| host.get() as u32) != host {
