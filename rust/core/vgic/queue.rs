@@ -79,6 +79,9 @@ pub trait VirtualInterface {
 
     /// Writes ICH_HCR_EL2.
     fn set_hcr(&self, value: IchHcrEl2);
+
+    /// Returns the guest's ICC_CTLR_EL1.EOImode (ICH_VMCR_EL2.VEOIM).
+    fn eoi_mode(&self) -> bool;
 }
 
 /// The LPIs that wait for a vCPU, and those that it has in list registers.
@@ -345,9 +348,13 @@ impl Queue {
         mut ended: impl FnMut(IntId),
     ) {
         // Before those that are in list registers come to the others.
-        if self.left.active {
-            for _ in 0..hardware.hcr().eoicount().get() {
-                self.end_unlisted(interrupts, &mut ended);
+        if self.unlisted {
+            let count = hardware.hcr().eoicount().get();
+            // With EOImode 1 nothing ends but by ICV_DIR_EL1, which traps. QEMU counts all the same.
+            if count != 0 && !hardware.eoi_mode() {
+                for _ in 0..count {
+                    self.end_unlisted(interrupts, &mut ended);
+                }
             }
         }
         let used = core::mem::take(&mut self.used);

@@ -77,6 +77,10 @@ impl queue::VirtualInterface for Hardware<'_> {
     fn set_hcr(&self, value: IchHcrEl2) {
         self.1.set_hcr(value.into_raw());
     }
+
+    fn eoi_mode(&self) -> bool {
+        IchVmcr::from_raw(self.1.vmcr()).veoim()
+    }
 }
 
 /// ICH_HCR_EL2 of a VM that has a GIC, while there is nothing to wait for.

@@ -210,7 +210,14 @@ impl Cpu {
     pub fn end(&self) -> Option<IntId> {
         let (intid, _) = self.running.borrow_mut().pop()?;
 
-        if !self.eoi_mode {
+        let listed = self
+            .lrs
+            .borrow()
+            .iter()
+            .any(|lr| lr.intid() == u64::from(intid.get()) && lr.active());
+
+        // QEMU's CPU counts those that it does not find with EOImode 1, too.
+        if !self.eoi_mode || !listed {
             self.deactivate(intid);
         }
         Some(intid)
@@ -281,5 +288,9 @@ impl VirtualInterface for Cpu {
     fn set_hcr(&self, value: IchHcrEl2) {
         self.accesses.set(self.accesses.get() + 1);
         self.hcr.set(value);
+    }
+
+    fn eoi_mode(&self) -> bool {
+        self.eoi_mode
     }
 }

@@ -140,7 +140,7 @@ GUEST uint64_t guest_priorities(uint64_t arg)
 	setup_cpu(0);
 	setup_spis(true);
 	for (unsigned int n = 0; n < COUNT; n++)
-		write8(GUEST_GICD + GICD_IPRIORITYR + FIRST + n, n * 7 % 16 << 3 | 0x80);
+		write8(GUEST_GICD + GICD_IPRIORITYR + FIRST + n, n * 7 % 15 << 3 | 0x80);
 	for (unsigned int n = 0; n < COUNT; n++)
 		set_bit(GICD_ISPENDR, FIRST + n);
 	barrier();
