@@ -458,18 +458,24 @@ TEST_F(gic, nested)
 
 TEST_F(gic, eoi_mode)
 {
+	if (!host_is_module())
+		SKIP(return, "C KVM believes QEMU's EOIcount, which counts too much");
 	ASSERT_EQ(0, guest_finish(&self->vcpus[0], guest_eoi_mode, 0, 0));
 	EXPECT_EQ(1000, self->vcpus[0].value);
 }
 
 TEST_F(gic, level)
 {
+	if (!host_is_module())
+		SKIP(return, "to C KVM it is pending until it is not active any more");
 	ASSERT_EQ(0, guest_finish(&self->vcpus[0], guest_level, 0, 0));
 	EXPECT_EQ(1000, self->vcpus[0].value);
 }
 
 TEST_F(gic, masks_and_groups)
 {
+	if (!host_is_module())
+		SKIP(return, "C KVM forgets what became pending while the distributor was off");
 	ASSERT_EQ(0, guest_finish(&self->vcpus[0], guest_masks, 0, 0));
 	EXPECT_EQ(1000, self->vcpus[0].value);
 }
