@@ -62,7 +62,7 @@ pub fn maintenance(madt: &[u8]) -> Result<Option<Gsi>, Malformed> {
     /// Where in it the maintenance interrupt's number is.
     const MAINTENANCE: usize = 56;
     /// The CPU can be used: Enabled, or Online Capable.
-    const USABLE: u32 = 1 | 1 << 3;
+    const USABLE: u32 = 1 | (1 << 3);
     /// The maintenance interrupt is edge triggered.
     const EDGE: u32 = 1 << 2;
 

@@ -60,6 +60,7 @@ pub mod alarm;
 pub mod debug_regs;
 pub mod neon;
 mod registers;
+
 pub mod percpu_irq;
 
 pub mod gic;

@@ -287,7 +287,18 @@ impl<H: PercpuIrqHandler> PercpuIrq<H> {
     ///
     /// As [`Self::set_active`].
     pub fn is_pending(&self, cpu: &PinnedCpu) -> Result<bool> {
-        self.state(cpu, linux::irqchip_irq_state_IRQCHIP_STATE_PENDING)
+        self.state(cpu, PENDING)
+    }
+
+    /// Makes the interrupt pending on this CPU, although its line may be down.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::set_active`].
+    #[cfg(KVM_VHE_TEST)]
+    pub fn set_pending(&self, _cpu: &PinnedCpu) -> Result {
+        // SAFETY: The interrupt is ours, and the caller stays on the CPU.
+        unsafe { set_state(self.ppi.irq(), PENDING, true) }
     }
 
     fn state(&self, _cpu: &PinnedCpu, which: linux::irqchip_irq_state) -> Result<bool> {
@@ -314,6 +325,7 @@ impl<H: PercpuIrqHandler> PercpuIrq<H> {
 }
 
 const ACTIVE: linux::irqchip_irq_state = linux::irqchip_irq_state_IRQCHIP_STATE_ACTIVE;
+const PENDING: linux::irqchip_irq_state = linux::irqchip_irq_state_IRQCHIP_STATE_PENDING;
 
 /// Sets a state of an interrupt on this CPU.
 ///

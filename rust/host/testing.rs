@@ -29,7 +29,11 @@ use core::{
         size_of, //
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    bindings as linux,
+    error::to_result,
+    prelude::*, //
+};
 use kvm_core::{
     register::{
         Feature,
@@ -113,7 +117,7 @@ impl IllegalPstate {
 /// A vCPU that is in the current CPU, with interrupts off.
 pub struct LoadedHere<'a> {
     vcpu: &'a VcpuCpu,
-    irqs: &'a IrqsOff,
+    irqs: &'a mut IrqsOff,
 }
 
 /// Loads a vCPU into the current CPU, runs `f` and puts it, all with interrupts off. [`None`] if the
@@ -122,7 +126,7 @@ pub fn with_loaded_here<R>(
     vcpu: &VcpuCpu,
     stage2: Stage2Registers,
     vectors: Vectors,
-    f: impl FnOnce(&LoadedHere<'_>) -> R,
+    f: impl FnOnce(&mut LoadedHere<'_>) -> R,
 ) -> Option<R> {
     with_irqs_off(|irqs| {
         if !loaded_here().is_null() {
@@ -130,7 +134,7 @@ pub fn with_loaded_here<R>(
         }
         // SAFETY: None is loaded, and it is put below, before interrupts are on.
         unsafe { vcpu.load(stage2, vectors, irqs.cpu()) };
-        let result = f(&LoadedHere { vcpu, irqs });
+        let result = f(&mut LoadedHere { vcpu, irqs });
         vcpu.put(irqs.cpu());
         Some(result)
     })
@@ -140,6 +144,11 @@ impl LoadedHere<'_> {
     /// Proof that interrupts are off.
     pub fn irqs(&self) -> &IrqsOff {
         self.irqs
+    }
+
+    /// Lets the CPU take the interrupts that are pending.
+    pub fn window(&mut self) {
+        self.irqs.window();
     }
 
     /// Runs the guest until its next exit.
@@ -188,6 +197,37 @@ impl UnmappedContext {
             GFP_KERNEL,
         )?))
     }
+}
+
+/// Whether there is a CPU of that number, up or not.
+fn is_cpu(cpu: u32) -> Result {
+    // SAFETY: Looks into a table; any number may be asked for.
+    if unsafe { linux::get_cpu_device(cpu) }.is_null() {
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+/// Takes a CPU down, as writing to its `online` in sysfs does. May sleep.
+///
+/// # Errors
+///
+/// Those of CPU hotplug; `EINVAL` if there is no such CPU.
+pub fn take_down(cpu: u32) -> Result {
+    is_cpu(cpu)?;
+    // SAFETY: It is a CPU.
+    to_result(unsafe { linux::remove_cpu(cpu) })
+}
+
+/// Brings a CPU up again. May sleep.
+///
+/// # Errors
+///
+/// As [`take_down`].
+pub fn bring_up(cpu: u32) -> Result {
+    is_cpu(cpu)?;
+    // SAFETY: It is a CPU.
+    to_result(unsafe { linux::add_cpu(cpu) })
 }
 
 /// Ticks of the counter in a second.

@@ -54,8 +54,8 @@ use kvm_host::{
         HotplugSlot, //
     },
     machine::Machine,
-    syscore::Syscore,
-    timer_irqs::TimerIrqs, //
+    percpu_irq::NotRequested,
+    syscore::Syscore, //
 };
 use system::{
     report_c_kvm,
@@ -114,6 +114,25 @@ impl kernel::InPlaceModule for KvmVhe {
                     pr_err!("not loaded: no slot in CPU hotplug: {:?}\n", error);
                 }
             })?;
+            let gic = HostGic::new(&machine, &GuestPpis::find())
+                .inspect_err(|error| pr_err!("not loaded: no memory for the GIC: {:?}\n", error))?;
+            match gic.maintenance() {
+                // Whoever else would have it.
+                Err(NotRequested::InUse) => {
+                    report_c_kvm();
+                    return Err(EBUSY);
+                }
+                Err(why) => pr_info!(
+                    "VMs get no vGIC, for there is no maintenance interrupt of the GIC: {}\n",
+                    core::format_args!("{why}")
+                ),
+                Ok(()) => {}
+            }
+            let cpus = Cpus::new(machine, gic)
+                .and_then(|cpus| Arc::pin_init(cpus, GFP_KERNEL))
+                .inspect_err(|error| {
+                    pr_err!("not loaded: no memory for the CPUs: {:?}\n", error)
+                })?;
 
             let frequency = guest_timer::frequency(machine.host).ok_or_else(|| {
                 pr_err!("not loaded: firmware has not set the counter's frequency, CNTFRQ_EL0\n");

@@ -68,6 +68,7 @@ use kvm_host::{
     table_page::{
         publish,
         PageReserve,
+        Table,
         TableArena,
         ZeroedPages, //
     },
@@ -97,6 +98,9 @@ pub(crate) const START: u64 = PAGE_SIZE as u64;
 
 /// Behind its HVC: one instruction for each of X0 to X30 comes first.
 pub(crate) const END: u64 = START + 32 * 4;
+
+/// Where in the page the program is that acknowledges and ends an interrupt of group 1.
+const END_INTERRUPT: u64 = 0x800;
 
 /// The CPUs' translation regime for guests: nothing is left in it, before and after.
 pub(crate) struct Regime(VheHost);
@@ -308,8 +312,22 @@ impl Guest {
             let low = 2 * pair as u64;
             page.write(pair, instruction(low) | instruction(low + 1) << 32)?;
         }
+        self.write_end_interrupt(&page)?;
         // With stage 1 off, instruction fetches need not look at data caches.
         Caches::of_system().clean_invalidate(self.code, PAGE_SIZE)
+    }
+
+    /// Acknowledges an interrupt, with its number in X0, and ends it; and then HVC.
+    fn write_end_interrupt(&self, page: &Table<'_>) -> Result {
+        /// MRS X0, ICC_IAR1_EL1.
+        const ACKNOWLEDGE: u64 = 0xd538_cc00;
+        /// MSR ICC_EOIR1_EL1, X0.
+        const END: u64 = 0xd518_cc20;
+        const HVC_0: u64 = 0xd400_0002 | (HVC as u64) << 5;
+
+        let at = END_INTERRUPT as usize / 8;
+        page.write(at, ACKNOWLEDGE | END << 32)?;
+        page.write(at + 1, HVC_0 | HVC_0 << 32)
     }
 
     /// The stage 2 translation.
@@ -320,6 +338,12 @@ impl Guest {
     /// Lets the program begin anew.
     pub(crate) fn rewind(&self) {
         self.cpu.set_pc(START);
+        self.cpu.set_pstate(GuestPstate::RESET);
+    }
+
+    /// Lets the program that ends an interrupt begin.
+    pub(crate) fn rewind_to_end_interrupt(&self) {
+        self.cpu.set_pc(START + END_INTERRUPT);
         self.cpu.set_pstate(GuestPstate::RESET);
     }
 

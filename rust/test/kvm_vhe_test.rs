@@ -13,14 +13,13 @@ mod report;
 
 mod guest;
 
+mod interrupts;
 mod registers;
 mod speed;
 mod switch;
 
-use guest::{
-    Guest,
-    Regime, //
-};
+use guest::Guest;
+use interrupts::Interrupts;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -45,6 +44,11 @@ module! {
             default: 0,
             description: "Not the tests, but a fault in the world switch, which panics",
         },
+        speed: i64 {
+            default: 1,
+            description: "Whether speeds are measured, which needs a machine that counts \
+                          instructions as time",
+        },
     },
 }
 
@@ -52,7 +56,7 @@ module! {
 #[pin_data]
 struct KvmVheTest {
     #[pin]
-    _hotplug: CpuHotplug<Regime>,
+    _hotplug: CpuHotplug<Interrupts>,
 }
 
 impl kernel::InPlaceModule for KvmVheTest {
@@ -63,19 +67,20 @@ impl kernel::InPlaceModule for KvmVheTest {
                 ENODEV
             })?;
             let slot = HotplugSlot::claim()?;
-            let regime = Arc::new(Regime::new(machine.host), GFP_KERNEL)?;
+            let machine = Arc::new(machine, GFP_KERNEL)?;
+            let interrupts = Arc::new(Interrupts::new(machine.clone())?, GFP_KERNEL)?;
 
             Ok(try_pin_init!(Self {
-                _hotplug <- CpuHotplug::register(slot, regime),
+                _hotplug <- CpuHotplug::register(slot, interrupts.clone()),
                 _: {
-                    run(&machine)?;
+                    run(&machine, &interrupts)?;
                 },
             }? Error))
         })
     }
 }
 
-fn run(machine: &Machine) -> Result {
+fn run(machine: &Machine, interrupts: &Interrupts) -> Result {
     let guest = Guest::new(machine)?;
 
     if module_parameters::fault.value() != 0 {
@@ -87,7 +92,10 @@ fn run(machine: &Machine) -> Result {
     registers::dispatches_agree(&guest, &mut report);
     switch::vectors(&guest, &mut report);
     switch::illegal(&guest, &mut report);
-    speed::measure(&guest, &mut report)?;
+    if module_parameters::speed.value() != 0 {
+        speed::measure(&guest, &mut report)?;
+    }
+    interrupts.test(&guest, &mut report);
     registers::misplaced(machine, &guest, &mut report)?;
     report.end();
     Ok(())
