@@ -186,7 +186,7 @@ fn qemu_max_will_do() {
          FGT HCX TCR2 SCTLR2 S1PIE SVE SME PAuth RAS PMUv3 FWB XNX HAFDBS BBM2 TTL TLBIRANGE EVT \
          ECV WFxT LPA2 AArch32"
     );
-    assert_eq!(host.preemption_bits, 5);
+    assert_eq!(host.vtr.preemption_bits(), 5);
 }
 
 #[test]
