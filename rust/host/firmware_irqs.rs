@@ -178,6 +178,10 @@ impl Node {
     /// The kernel's number of one of the node's interrupts.
     fn irq(&self, index: c_int) -> Result<Ppi, Missing> {
         // SAFETY: It is a node.
+        if index >= unsafe { bindings::of_irq_count(self.0.as_ptr()) } {
+            return Err(Missing::NotDescribed);
+        }
+        // SAFETY: As above.
         Ppi::new(unsafe { bindings::irq_of_parse_and_map(self.0.as_ptr(), index) })
     }
 
