@@ -30,7 +30,10 @@ use kvm_host::{
         Alarm,
         AlarmSetter, //
     },
-    irqs::IrqsOff,
+    irqs::{
+        with_irqs_off,
+        IrqsOff, //
+    },
     run_page::RunPages,
     time, //
 };
@@ -65,11 +68,11 @@ impl<'a> Timers<'a> {
         self.pins.wires.is_none() && self.is_news(self.pins.cpu.lines())
     }
 
-    /// Looks at the lines for a vCPU that is about to sleep: by the counter, as
-    /// [`set_for_sleep`](Self::set_for_sleep) goes by it. What the CPU has found out itself may lag
-    /// behind. A GIC knows them then; otherwise, returns whether user space is to be told.
+    /// As [`sync`](Self::sync), for a vCPU that is about to sleep. Returns whether it is not to: user
+    /// space is to be told first, or a timer is over by the counter, which
+    /// [`set_for_sleep`](Self::set_for_sleep) goes by, so that no alarm comes, but not for the CPU.
     pub(crate) fn sync_asleep(&self) -> bool {
-        self.is_news(self.pins.sync_asleep())
+        with_irqs_off(|irqs| self.sync(irqs)) || self.pins.lags()
     }
 
     /// Whether a line that user space was told to be up may have gone down. The guest does that

@@ -111,15 +111,13 @@ impl Pins<'_> {
         }
     }
 
-    /// Tells the GIC of lines as they are by the counter, for a vCPU that sleeps. Returns them.
-    pub(crate) fn sync_asleep(&self) -> Lines {
-        Timer::ALL.into_iter().fold(Lines::LOW, |lines, timer| {
-            let line = self.cpu.timer(timer).output(self.cpu.count(timer));
+    /// Whether the counter has reached a timer that the CPU has not seen to be over yet: what it
+    /// compares may lag behind, as QEMU's does.
+    pub(crate) fn lags(&self) -> bool {
+        Timer::ALL.into_iter().any(|timer| {
+            let due = self.cpu.timer(timer).output(self.cpu.count(timer));
 
-            if self.wires.is_some() {
-                self.tell(timer, line);
-            }
-            lines.with(timer, line)
+            due && !self.cpu.line(timer)
         })
     }
 
