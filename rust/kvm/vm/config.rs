@@ -218,7 +218,10 @@ impl Config {
             None => {
                 config.flags = Some(flags);
                 config.ids.init(host, &flags.config(Offer::CURRENT, false));
-                config.ids.set_gic(config.gic);
+                // Until a vCPU runs without one, the VM may still get one.
+                if config.gic != VmGic::None {
+                    config.ids.set_gic(config.gic);
+                }
             }
         }
         Ok(())
