@@ -14,9 +14,8 @@
 //! [`stage1`], [`events`] and [`guest_debug`], and beside it [`setway`], [`exit_reason`] and
 //! [`timer`].
 //! [`smccc`], [`psci`] and [`firmware`] are what a guest finds behind HVC and SMC. [`stage2`],
-//! [`memslot`], [`vmid`] and [`invalidate`] are a VM's memory, and [`vgic`] its interrupt
-//! controller. A module uses those before it in
-//! the list below, never one after it.
+//! [`memslot`], [`vmid`] and [`invalidate`] are a VM's memory. [`its`] translates messages into
+//! interrupts. A module uses those before it in the list below, never one after it.
 
 // Kbuild says so itself on the command line.
 #![cfg_attr(not(MODULE), no_std)]
@@ -83,4 +82,4 @@ pub mod vmid;
 
 pub mod invalidate;
 
-pub mod vgic;
+pub mod its;
