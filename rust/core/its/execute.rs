@@ -161,10 +161,11 @@ impl<S: Storage> Its<S> {
                 vcpu: env.find(processor).ok_or(CommandError::ProcnumOor)?,
             }),
         };
-        if target.is_none() && self.collections.get(id).is_none() {
-            return Ok(());
-        }
-        let collection = self.know(env, id)?;
+        let collection = match (target, self.collections.get_mut(id)) {
+            (Some(_), _) => self.know(env, id)?,
+            (None, Some(collection)) => collection,
+            (None, None) => return Ok(()),
+        };
         collection.target = target;
         let mut left = collection.events;
         self.prune(id);

@@ -266,8 +266,8 @@ impl<S: Storage> Its<S> {
         }
     }
 
-    /// Returns a collection, which is added if it is not known. Its place in the collection table
-    /// has to be in guest memory then.
+    /// Returns a collection that has a place in the collection table, in guest memory. It is added
+    /// if it is not known.
     ///
     /// If nothing comes of it, the caller has to [`prune`](Self::prune) it.
     pub(super) fn know<E: Environment<Lpi = S::Lpi> + ?Sized>(
@@ -275,9 +275,9 @@ impl<S: Storage> Its<S> {
         env: &E,
         id: CollectionId,
     ) -> Result<&mut Collection, CommandError> {
+        table::entry(env, self.registers.collections, id.get())
+            .ok_or(CommandError::CollectionOor)?;
         if self.collections.get(id).is_none() {
-            table::entry(env, self.registers.collections, id.get())
-                .ok_or(CommandError::CollectionOor)?;
             let unmapped = Collection {
                 target: None,
                 events: 0,

@@ -1,0 +1,575 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Operations on the ITS and on its specification, made from bytes so that a fuzzer has them, too.
+
+use super::{
+    memory::{
+        BASE,
+        COLLECTIONS,
+        CONFIG,
+        DEVICES,
+        ITTS,
+        PENDING,
+        PENDING_SIZE,
+        QUEUE,
+        SECOND,
+        SIZE, //
+    },
+    model::Model,
+    world::{
+        Std,
+        World, //
+    },
+};
+use kvm_core::its::{
+    command::Command,
+    lpi,
+    ConfigTable,
+    Event,
+    Its,
+    Progress,
+    Refused,
+    TableError,
+    Undelivered, //
+};
+use std::{
+    fmt::Write,
+    rc::Rc, //
+};
+
+const VALID: u64 = 1 << 63;
+const INDIRECT: u64 = 1 << 62;
+
+/// Bytes to make operations of; behind the end there are zeros.
+pub struct Bytes<'a>(pub &'a [u8]);
+
+impl Bytes<'_> {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn u8(&mut self) -> u8 {
+        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        self.0 = rest;
+        *first
+    }
+
+    pub fn u64(&mut self) -> u64 {
+        u64::from_le_bytes([(); 8].map(|()| self.u8()))
+    }
+
+    fn bool(&mut self) -> bool {
+        self.u8() & 1 != 0
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        u64::from(self.u8()) % end
+    }
+
+    fn one_of(&mut self, all: &[u64]) -> u64 {
+        all[usize::from(self.u8()) % all.len()]
+    }
+
+    fn device(&mut self) -> u64 {
+        self.one_of(&[0, 1, 2, 3, 0, 1, 2, 3, 513, 8193, 0xffff, 0x1_0000])
+    }
+
+    fn event(&mut self) -> u64 {
+        self.one_of(&[0, 1, 2, 3, 0, 1, 2, 3, 31, 32, 8193, 0xffff, 0x1_0000])
+    }
+
+    fn intid(&mut self) -> u64 {
+        match self.u8() {
+            0 => 0,
+            1 => 8191,
+            2 => 0x8000_2000,
+            3 => 32767,
+            4 => 32768,
+            5 => 65535,
+            6 => 65536,
+            n => 8192 + u64::from(n % 24),
+        }
+    }
+
+    fn icid(&mut self) -> u64 {
+        self.one_of(&[0, 1, 2, 3, 0, 1, 2, 3, 511, 512, 8192, 0xffff])
+    }
+
+    fn rdbase(&mut self) -> u64 {
+        self.one_of(&[0, 1, 9, 0, 1, 9, 2, 0x1_0000, 0xffff_ffff, 0x1_0000_0001])
+    }
+
+    fn size(&mut self) -> u64 {
+        self.one_of(&[4, 4, 4, 4, 0, 1, 15, 16, 31])
+    }
+
+    /// An ITT that is a device's own, another's, or one that lies badly.
+    fn itt(&mut self, device: u64) -> u64 {
+        match self.u8() & 15 {
+            0 => ITTS + self.below(128) * 256,
+            1 => BASE + SIZE - 0x100,
+            2 => BASE + SIZE,
+            3 => DEVICES,
+            4 => COLLECTIONS,
+            5 => (1 << 52) - 256,
+            _ => itt_of(device),
+        }
+    }
+
+    /// A command; it carries what its number does not ask for, too.
+    pub fn command(&mut self) -> [u64; 4] {
+        let number = self.one_of(&[
+            0x8, 0x9, 0xa, 0xa, 0xb, 0x1, 0xe, 0xf, 0x4, 0x3, 0xc, 0xd, 0x5, 0x8, 0x9, 0xa, 0xa,
+            0x3, 0, 7, 0x20,
+        ]);
+        let (device, event, icid) = (self.device(), self.event(), self.icid());
+        let valid = if self.u8() & 7 != 0 { VALID } else { 0 };
+        match number {
+            0x8 => {
+                let itt = self.itt(device);
+                [number | device << 32, self.size(), itt | valid, 0]
+            }
+            0x9 => [number, 0, self.rdbase() << 16 | icid | valid, 0],
+            0xe => [number, 0, self.rdbase() << 16, self.rdbase() << 16],
+            _ => [
+                number | device << 32,
+                event | self.intid() << 32,
+                icid | valid,
+                self.u8().into(),
+            ],
+        }
+    }
+
+    fn baser(&mut self) -> u64 {
+        let base = self.one_of(&[
+            DEVICES,
+            COLLECTIONS,
+            SECOND,
+            BASE + SIZE - 0x1000,
+            BASE + SIZE,
+        ]);
+        let flags = self.u8();
+        base | self.below(4) << 8
+            | u64::from(flags & 3)
+            | if flags & 4 != 0 { INDIRECT } else { 0 }
+            | if flags & 0x18 != 0 { VALID } else { 0 }
+            | if flags & 0xe0 == 0 { self.u64() } else { 0 }
+    }
+
+    fn register(&mut self) -> (u64, u64) {
+        let queue = QUEUE | self.below(3);
+        match self.u8() % 12 {
+            0..=2 => (0x00, self.u8().into()),
+            3 => (0x04, u64::from(self.u8()) << 8),
+            4 => (0x80, queue | VALID),
+            5 => (0x80, self.u64()),
+            6 => (
+                0x88,
+                self.below(5) * 0x20 + self.one_of(&[0, 1, 0xfe0, 0x1000, 0x8_0000]),
+            ),
+            7 => (0x90, self.below(5) * 0x20),
+            8 => (0x100, self.baser()),
+            9 => (0x108, self.baser()),
+            10 => (
+                self.one_of(&[0x8, 0x110, 0x138, 0xffe8, 0xfffc]),
+                self.u64(),
+            ),
+            _ => (u64::from(self.u8()) << 3, self.u64()),
+        }
+    }
+
+    /// An entry of a table, of any kind.
+    fn entry(&mut self) -> u64 {
+        match self.u8() % 6 {
+            0 => 0,
+            1 => VALID | SECOND + self.below(8) * 0x4000,
+            2 => VALID | self.below(4) << 49 | itt_of(self.device() & 3) >> 3 | self.size(),
+            3 => self.below(4) << 48 | self.intid() << 16 | self.icid(),
+            4 => VALID | (self.rdbase() & 0xffff_ffff) << 16 | self.icid(),
+            _ => self.u64(),
+        }
+    }
+}
+
+/// The ITT that belongs to a device; it has room for 32 events.
+pub fn itt_of(device: u64) -> u64 {
+    ITTS + (device % 64) * 0x100
+}
+
+/// An ITS and its specification.
+pub struct Pair {
+    pub world: World,
+    pub its: Its<Std>,
+    pub model: Model,
+}
+
+impl Pair {
+    /// Returns both as they are created.
+    pub fn new(id_bits: u32) -> Self {
+        let world = World::new(ConfigTable {
+            base: CONFIG,
+            id_bits,
+        });
+        Self {
+            its: world.its(),
+            world,
+            model: Model::new((CONFIG, id_bits)),
+        }
+    }
+
+    /// Returns both with flat tables of 64 KiB, a queue of 4 KiB, and enabled.
+    pub fn enabled() -> Self {
+        let mut pair = Self::new(16);
+        pair.enable();
+        pair
+    }
+
+    pub fn enable(&mut self) {
+        self.write(0x100, DEVICES | VALID | 2 << 8);
+        self.write(0x108, COLLECTIONS | VALID | 2 << 8);
+        self.write(0x80, QUEUE | VALID);
+        self.write(0x00, 1);
+    }
+
+    /// A vCPU writes a whole register.
+    pub fn write(&mut self, offset: u64, value: u64) {
+        let len = if (8..0xffd0).contains(&offset) { 8 } else { 4 };
+        self.its.write(&self.world, offset, len, value);
+        self.model.set(offset, value);
+        self.process();
+    }
+
+    fn process(&mut self) {
+        while self.its.process(&self.world, 2) == Progress::More {
+            let ctlr = self.its.read(0, 4);
+            assert_eq!(ctlr, 1, "not quiescent");
+        }
+        self.model.queue();
+    }
+
+    /// Carries out a command and returns whether it had an effect.
+    pub fn command(&mut self, words: [u64; 4]) -> bool {
+        let mut steps = 0;
+        let events = self.its.events().map.len();
+        let done = Command::parse(words)
+            .and_then(|command| self.its.execute(&self.world, command, &mut steps));
+        assert!(
+            steps as usize <= events,
+            "{steps} steps for {events} events"
+        );
+        let specified = self.model.command(words);
+        assert_eq!(done.is_ok(), specified.is_ok(), "{words:x?}: {done:?}");
+        done.is_ok()
+    }
+
+    /// Puts a command into the queue, as a driver does.
+    pub fn queue(&mut self, words: [u64; 4]) {
+        let cwriter = self.model.cwriter;
+        let at = (self.model.cbaser >> 12 & 0xff_ffff_ffff) << 12;
+        for (n, word) in words.iter().enumerate() {
+            self.poke(at + cwriter + n as u64 * 8, *word);
+        }
+        let size = ((self.model.cbaser & 0xff) + 1) << 12;
+        self.write(0x88, (cwriter + 32) % size);
+    }
+
+    /// Writes guest memory.
+    pub fn poke(&mut self, ipa: u64, value: u64) {
+        let _ = self.world.memory.borrow_mut().set_u64(ipa & !7, value);
+        let _ = self.model.memory.set_u64(ipa & !7, value);
+    }
+
+    /// Writes a byte of guest memory.
+    pub fn poke_u8(&mut self, ipa: u64, value: u8) {
+        let _ = self.world.memory.borrow_mut().write(ipa, &[value]);
+        let _ = self.model.memory.write(ipa, &[value]);
+    }
+
+    /// A message; returns the LPI.
+    pub fn message(&mut self, device: u64, event: u64) -> Option<u32> {
+        let (Ok(d), Ok(e)) = (u32::try_from(device), u32::try_from(event)) else {
+            return None;
+        };
+        let event_of = Event::new(d, e)?;
+        let cached = self.world.cache.borrow().get(event_of).cloned();
+        let found = self.its.translate(&self.world, event_of);
+        match (&found, self.model.translate(device, event)) {
+            (Ok(lpi), Ok(intid)) => {
+                assert_eq!(u64::from(lpi.id.get()), intid);
+                assert!(cached.is_none_or(|cached| Rc::ptr_eq(&cached, lpi)));
+                assert!(self.world.cache.borrow().get(event_of).is_some());
+                lpi.pending.set(true);
+                self.model.lpis.get_mut(&intid).unwrap().pending = true;
+                Some(lpi.id.get())
+            }
+            (Err(Undelivered::Disabled), Err("EBUSY")) | (Err(Undelivered::Unmapped), Err("0")) => {
+                // A vCPU that disables its LPIs makes all ITSs forget; `Op` does it.
+                assert!(
+                    cached.is_none(),
+                    "a message finds what is not mapped any more"
+                );
+                None
+            }
+            (found, specified) => panic!("{found:?}, not {specified:?}"),
+        }
+    }
+
+    /// A vCPU enables or disables its LPIs.
+    pub fn enable_lpis(&mut self, vcpu: usize, enabled: bool) {
+        use kvm_core::its::{
+            Environment,
+            Forget, //
+        };
+        let mut all = self.world.enabled.get();
+        all[vcpu] = enabled;
+        self.world.enabled.set(all);
+        self.model.lpis_enabled[vcpu] = enabled;
+        self.world.forget(Forget::All);
+        if enabled {
+            lpi::load_pending(&self.world, vcpu).unwrap();
+            self.model.load_pending(vcpu);
+        }
+    }
+
+    /// Saves the tables, and returns whether that succeeded.
+    pub fn save(&mut self) -> bool {
+        let saved = self.its.save(&self.world);
+        assert_eq!(saved.map_err(errno), self.model.save());
+        saved.is_ok()
+    }
+
+    /// Restores the tables, and returns what is wrong with them.
+    pub fn restore(&mut self) -> Result<(), TableError> {
+        let restored = self.its.restore(&self.world);
+        assert_eq!(restored.map_err(errno), self.model.restore());
+        restored
+    }
+
+    pub fn reset(&mut self) {
+        self.its.reset(&self.world);
+        self.model.reset();
+    }
+
+    pub fn save_pending(&mut self) {
+        lpi::save_pending(&self.world).unwrap();
+        self.model.save_pending();
+    }
+
+    /// Makes an operation of bytes and does it on both. Returns what it was.
+    pub fn step(&mut self, bytes: &mut Bytes<'_>) -> String {
+        let kind = bytes.u8() % 32;
+        let mut what = String::new();
+        match kind {
+            0..=9 => {
+                let words = bytes.command();
+                let done = self.command(words);
+                let _ = write!(what, "command {words:x?}: {done}");
+            }
+            10..=14 => {
+                let words = bytes.command();
+                self.queue(words);
+                let _ = write!(what, "queue {words:x?}");
+            }
+            15..=17 => {
+                let (device, event) = (bytes.device(), bytes.event());
+                let lpi = self.message(device, event);
+                let _ = write!(what, "message {device:x} {event:x}: {lpi:?}");
+            }
+            18 | 19 => {
+                let (offset, value) = bytes.register();
+                self.write(offset, value);
+                let _ = write!(what, "write {offset:x} {value:x}");
+            }
+            20 => {
+                let (offset, value) = bytes.register();
+                self.half_write(offset & !7, bytes.bool(), value);
+                let _ = write!(what, "write a half of {offset:x} {value:x}");
+            }
+            21 => {
+                let (offset, value) = bytes.register();
+                let done = self.user_write(offset, value);
+                let _ = write!(what, "user space writes {offset:x} {value:x}: {done:?}");
+            }
+            22 | 23 => {
+                let (lpi, value) = (bytes.below(24), bytes.u8());
+                self.poke_u8(CONFIG + lpi, value);
+                let _ = write!(what, "configuration of {lpi}: {value:x}");
+            }
+            24 => {
+                let (vcpu, byte, value) = (bytes.below(3), bytes.below(3), bytes.u8());
+                self.poke_u8(PENDING + vcpu * PENDING_SIZE + 8192 / 8 + byte, value);
+                let _ = write!(what, "pending bits of {vcpu}: {value:x}");
+            }
+            25 | 26 => {
+                let at = match bytes.u8() & 3 {
+                    0 => DEVICES + bytes.below(6) * 8,
+                    1 => COLLECTIONS + bytes.below(6) * 8,
+                    2 => ITTS + bytes.below(4) * 0x100 + bytes.below(6) * 8,
+                    _ => SECOND + bytes.below(8) * 0x4000 + bytes.below(6) * 8,
+                };
+                let entry = bytes.entry();
+                self.poke(at, entry);
+                let _ = write!(what, "poke {at:x} {entry:x}");
+            }
+            27 => {
+                let (vcpu, enabled) = (bytes.below(3) as usize, bytes.u8() & 3 != 0);
+                self.enable_lpis(vcpu, enabled);
+                let _ = write!(what, "LPIs of {vcpu}: {enabled}");
+            }
+            28 => {
+                let saved = self.save();
+                let _ = write!(what, "save: {saved}");
+            }
+            29 => {
+                let restored = self.restore();
+                let _ = write!(what, "restore: {restored:?}");
+            }
+            30 => {
+                self.save_pending();
+                what.push_str("save pending");
+            }
+            _ => {
+                if bytes.bool() {
+                    self.reset();
+                }
+                self.enable();
+                what.push_str("reset or not, enable");
+            }
+        }
+        what
+    }
+
+    /// A vCPU writes half of a register.
+    fn half_write(&mut self, offset: u64, upper: bool, value: u64) {
+        let wide = (8..0xffd0).contains(&offset);
+        let at = offset + if upper { 4 } else { 0 };
+        self.its.write(&self.world, at, 4, value);
+        if wide {
+            let old = self.model.get(offset);
+            let new = if upper {
+                old & 0xffff_ffff | value << 32
+            } else {
+                old >> 32 << 32 | value & 0xffff_ffff
+            };
+            self.model.set(offset, new);
+        } else {
+            self.model.set(at, value & 0xffff_ffff);
+        }
+        self.process();
+    }
+
+    fn user_write(&mut self, offset: u64, value: u64) -> Result<(), Refused> {
+        let done = self.its.user_write(&self.world, offset, value);
+        match done {
+            Err(Refused::Unknown | Refused::Unaligned) => {
+                assert!(self.its.user_read(offset).is_err());
+            }
+            _ => {
+                let errno = done.map_err(|refused| match refused {
+                    Refused::Enabled => "EBUSY",
+                    _ => "EINVAL",
+                });
+                assert_eq!(errno, self.model.user_set(offset, value));
+            }
+        }
+        self.process();
+        done
+    }
+
+    /// Compares both, all of them.
+    pub fn check(&self) {
+        for offset in [0x0, 0x4, 0x8, 0x80, 0x88, 0x90, 0x100, 0x108, 0x110, 0xffe8] {
+            let value = self.its.user_read(offset).unwrap();
+            assert_eq!(value, self.model.get(offset), "register {offset:x}");
+        }
+        let devices = self.its.devices().map.iter().map(|(id, device)| {
+            let bits = device.bits.count().trailing_zeros();
+            (u64::from(id.get()), (device.itt.get(), bits))
+        });
+        assert!(devices.eq(self.model.devices.clone()));
+        let events = self.its.events().map.iter().map(|(event, mapping)| {
+            let key = (event.device.get().into(), event.event.get().into());
+            let icid = mapping.collection.get();
+            (key, (mapping.lpi.id.get().into(), icid.into()))
+        });
+        assert!(events.eq(self.model.events.clone()));
+        let collections = self.its.collections().map.iter().map(|(id, collection)| {
+            let processor = collection
+                .target
+                .map(|target| target.processor.get().into());
+            (u64::from(id.get()), processor, collection.events as usize)
+        });
+        let known = self.model.known().into_iter().map(|icid| {
+            let members = self.model.events.values().filter(|(_, of)| *of == icid);
+            let rdbase = self.model.collections.get(&icid).copied();
+            (icid, rdbase, members.count())
+        });
+        assert!(collections.eq(known));
+        for (id, lpi) in self.world.lpis.borrow().iter() {
+            let known = &self.model.lpis[&u64::from(id.get())];
+            let config = lpi.config.get();
+            let byte = config.priority | u8::from(config.enabled);
+            assert_eq!(
+                (lpi.target.get(), lpi.pending.get(), byte),
+                (known.target, known.pending, known.config),
+                "{id:?}"
+            );
+        }
+        assert_eq!(self.world.lpis.borrow().len(), self.model.lpis.len());
+        let differs = self.world.memory.borrow().differs(&self.model.memory);
+        assert_eq!(differs, None::<u64>, "memory");
+        self.world.check_references(&self.its);
+    }
+
+    /// Unmaps everything; no LPI is left.
+    pub fn finish(mut self) {
+        self.its.clear(&self.world);
+        self.world.check_references(&self.its);
+        assert_eq!(self.world.lpis.borrow().len(), 0);
+        assert_eq!(self.its.collections().map.len(), 0);
+        assert_eq!(self.its.devices().map.len(), 0);
+    }
+}
+
+/// The name of an error.
+fn errno(error: TableError) -> &'static str {
+    match error {
+        TableError::Fault => "EFAULT",
+        TableError::Inconsistent => "EINVAL",
+        TableError::Exists => "EEXIST",
+        TableError::NoMemory => "ENOMEM",
+        TableError::Killed => "EINTR",
+    }
+}
+
+/// Runs operations until the bytes are used up, and compares after each one.
+pub fn run(bytes: &[u8]) {
+    let mut bytes = Bytes(bytes);
+    let first = bytes.u8();
+    let mut pair = Pair::new(if first & 0xf0 == 0 { 15 } else { 16 });
+    if first & 15 != 0 {
+        pair.enable();
+        for (vcpu, rdbase) in [1, 0, 9].into_iter().enumerate() {
+            pair.command([0x9, 0, vcpu as u64 | rdbase << 16 | VALID, 0]);
+        }
+    }
+    let mut done = Done::default();
+    while !bytes.is_empty() {
+        done.0.push(pair.step(&mut bytes));
+        pair.check();
+    }
+    done.0.clear();
+    pair.finish();
+}
+
+/// What was done so far, which is told if it was wrong.
+#[derive(Default)]
+struct Done(Vec<String>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        for step in &self.0 {
+            eprintln!("{step}");
+        }
+    }
+}

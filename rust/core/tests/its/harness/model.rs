@@ -1,0 +1,667 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ITS as IHI 0069 and arm-vgic-its.rst have it, literally: numbers, plain maps, and a paragraph
+//! of text per function.
+
+use super::{
+    memory::{
+        Memory,
+        PENDING,
+        PENDING_SIZE, //
+    },
+    world::PROCESSORS, //
+};
+use std::collections::{
+    BTreeMap,
+    BTreeSet, //
+};
+
+/// What is known of an LPI.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lpi {
+    pub target: Option<usize>,
+    pub pending: bool,
+    /// Its byte in the configuration table when that was read last, without RES0 bits.
+    pub config: u8,
+}
+
+/// The state.
+#[derive(Clone)]
+pub struct Model {
+    pub enabled: bool,
+    pub baser: [u64; 2],
+    pub cbaser: u64,
+    pub creadr: u64,
+    pub cwriter: u64,
+    /// DeviceID to the ITT's address and the number of EventID bits.
+    pub devices: BTreeMap<u64, (u64, u32)>,
+    /// DeviceID and EventID to INTID and ICID.
+    pub events: BTreeMap<(u64, u64), (u64, u64)>,
+    /// ICID to RDbase.
+    pub collections: BTreeMap<u64, u64>,
+    pub lpis: BTreeMap<u64, Lpi>,
+    pub memory: Memory,
+    /// GICR_PROPBASER: address and number of bits.
+    pub propbaser: (u64, u32),
+    /// GICR_CTLR.EnableLPIs.
+    pub lpis_enabled: [bool; 3],
+}
+
+/// A command that has no effect.
+pub type Ignored = ();
+
+fn field(word: u64, hi: u32, lo: u32) -> u64 {
+    (word << (63 - hi)) >> (63 - hi + lo)
+}
+
+/// GITS_BASER: the address, by page size.
+fn table_address(baser: u64) -> u64 {
+    match field(baser, 9, 8) {
+        0 => field(baser, 47, 12) << 12,
+        1 => field(baser, 47, 14) << 14,
+        _ => field(baser, 47, 16) << 16 | field(baser, 15, 12) << 48,
+    }
+}
+
+fn page_size(baser: u64) -> u64 {
+    [4096, 16384, 65536, 65536][field(baser, 9, 8) as usize]
+}
+
+fn table_size(baser: u64) -> u64 {
+    (field(baser, 7, 0) + 1) * page_size(baser)
+}
+
+fn vcpu(rdbase: u64) -> Option<usize> {
+    PROCESSORS
+        .iter()
+        .position(|number| u64::from(*number) == rdbase)
+}
+
+impl Model {
+    pub fn new(propbaser: (u64, u32)) -> Self {
+        let baser = |kind: u64| 7 << 48 | kind << 56 | 3 << 59 | 1 << 10 | 2 << 8;
+        Self {
+            enabled: false,
+            baser: [baser(1), baser(4)],
+            cbaser: 0,
+            creadr: 0,
+            cwriter: 0,
+            devices: BTreeMap::new(),
+            events: BTreeMap::new(),
+            collections: BTreeMap::new(),
+            lpis: BTreeMap::new(),
+            memory: Memory::default(),
+            propbaser,
+            lpis_enabled: [true; 3],
+        }
+    }
+
+    /// The collections that are mapped or that events are in.
+    pub fn known(&self) -> BTreeSet<u64> {
+        let used = self.events.values().map(|(_, icid)| *icid);
+        self.collections.keys().copied().chain(used).collect()
+    }
+
+    /// The address of an entry of table `n`; none if it has none or that is not in memory.
+    fn entry(&self, n: usize, id: u64) -> Option<u64> {
+        let baser = self.baser[n];
+        if field(baser, 63, 63) == 0 || id > 0xffff {
+            return None;
+        }
+        let address = if field(baser, 62, 62) == 0 {
+            (id * 8 < table_size(baser)).then(|| table_address(baser) + id * 8)?
+        } else {
+            let (page, offset) = (id * 8 / page_size(baser), id * 8 % page_size(baser));
+            if page * 8 >= table_size(baser) {
+                return None;
+            }
+            let l1 = self.memory.u64(table_address(baser) + page * 8)?;
+            if field(l1, 63, 63) == 0 {
+                return None;
+            }
+            (field(l1, 51, 12) << 12 & !(page_size(baser) - 1)) + offset
+        };
+        Memory::contains(address).then_some(address)
+    }
+
+    fn config_byte(&self, intid: u64) -> Option<u8> {
+        Some(self.memory.u8(self.propbaser.0 + intid - 8192)? & 0xfd)
+    }
+
+    fn pending_bit(&self, vcpu: usize, intid: u64) -> (u64, u8) {
+        let table = PENDING + vcpu as u64 * PENDING_SIZE;
+        (table + intid / 8, 1 << (intid % 8))
+    }
+
+    fn unmap_event(&mut self, key: (u64, u64)) {
+        if let Some((intid, _)) = self.events.remove(&key) {
+            self.lpis.remove(&intid);
+        }
+    }
+
+    fn unmap_device(&mut self, device: u64) {
+        self.devices.remove(&device);
+        let gone: Vec<_> = self
+            .events
+            .range((device, 0)..=(device, u64::MAX))
+            .map(|(key, _)| *key)
+            .collect();
+        gone.into_iter().for_each(|key| self.unmap_event(key));
+    }
+
+    fn unmap_collection(&mut self, icid: u64) {
+        self.collections.remove(&icid);
+        self.retarget(icid, None);
+    }
+
+    fn retarget(&mut self, icid: u64, target: Option<usize>) {
+        for (intid, _) in self.events.values().filter(|(_, of)| *of == icid) {
+            self.lpis.get_mut(intid).unwrap().target = target;
+        }
+    }
+
+    fn map_event(&mut self, key: (u64, u64), intid: u64, icid: u64) -> Result<(), &'static str> {
+        let ids = 1 << self.propbaser.1.min(16);
+        if !(8192..ids).contains(&intid) {
+            return Err("EINVAL");
+        }
+        let config = self.config_byte(intid).ok_or("EFAULT")?;
+        let target = self.collections.get(&icid).and_then(|to| vcpu(*to));
+        let mut pending = false;
+        if let Some(vcpu) = target.filter(|vcpu| self.lpis_enabled[*vcpu]) {
+            let (address, mask) = self.pending_bit(vcpu, intid);
+            let byte = self.memory.u8(address).unwrap();
+            pending = byte & mask != 0;
+            if !self.lpis.contains_key(&intid) {
+                self.memory.write(address, &[byte & !mask]).unwrap();
+            }
+        }
+        if self.lpis.contains_key(&intid) {
+            return Err("taken");
+        }
+        self.events.insert(key, (intid, icid));
+        let lpi = Lpi {
+            target,
+            pending,
+            config,
+        };
+        self.lpis.insert(intid, lpi);
+        Ok(())
+    }
+
+    /// "ITS commands".
+    pub fn command(&mut self, words: [u64; 4]) -> Result<(), Ignored> {
+        let [w0, w1, w2, w3] = words;
+        let (device, event) = (field(w0, 63, 32), field(w1, 31, 0));
+        let (icid, valid) = (field(w2, 15, 0), field(w2, 63, 63) == 1);
+        let rdbase = field(w2, 50, 16);
+        let key = (device, event);
+        match field(w0, 7, 0) {
+            // MAPD
+            0x08 => {
+                let bits = field(w1, 4, 0) as u32 + 1;
+                let entry = self.entry(0, device).ok_or(())?;
+                if valid && bits > 16 {
+                    return Err(());
+                }
+                self.unmap_device(device);
+                if valid {
+                    self.devices.insert(device, (field(w2, 51, 8) << 8, bits));
+                } else {
+                    self.memory.set_u64(entry, 0).ok_or(())?;
+                }
+            }
+            // MAPC
+            0x09 if valid => {
+                let vcpu = vcpu(rdbase).ok_or(())?;
+                self.entry(1, icid).ok_or(())?;
+                self.collections.insert(icid, rdbase);
+                self.retarget(icid, Some(vcpu));
+            }
+            0x09 => self.unmap_collection(icid),
+            // MAPTI, MAPI
+            number @ (0x0a | 0x0b) => {
+                let intid = if number == 0x0a {
+                    field(w1, 63, 32)
+                } else {
+                    event
+                };
+                let (itt, bits) = *self.devices.get(&device).ok_or(())?;
+                if event >= 1 << bits || !Memory::contains(itt + event * 8) {
+                    return Err(());
+                }
+                // UNPREDICTABLE: nothing happens; an INTID that is none is an error all the same.
+                if !(8192..65536).contains(&intid) {
+                    return Err(());
+                }
+                if self.events.contains_key(&key) {
+                    return Ok(());
+                }
+                self.entry(1, icid).ok_or(())?;
+                self.map_event(key, intid, icid).map_err(|_| ())?;
+            }
+            // MOVI
+            0x01 => {
+                let (intid, from) = *self.events.get(&key).ok_or(())?;
+                self.collections.get(&from).ok_or(())?;
+                let to = *self.collections.get(&icid).ok_or(())?;
+                self.events.insert(key, (intid, icid));
+                self.lpis.get_mut(&intid).unwrap().target = vcpu(to);
+            }
+            // MOVALL
+            0x0e => {
+                let from = vcpu(rdbase).ok_or(())?;
+                let to = vcpu(field(w3, 50, 16)).ok_or(())?;
+                for lpi in self.lpis.values_mut() {
+                    if lpi.target == Some(from) {
+                        lpi.target = Some(to);
+                    }
+                }
+            }
+            // DISCARD
+            0x0f => {
+                let (_, icid) = *self.events.get(&key).ok_or(())?;
+                self.collections.get(&icid).ok_or(())?;
+                self.unmap_event(key);
+                let (itt, _) = self.devices[&device];
+                self.memory.set_u64(itt + event * 8, 0).ok_or(())?;
+            }
+            // CLEAR
+            0x04 => {
+                let (intid, _) = self.events.get(&key).ok_or(())?;
+                self.lpis.get_mut(intid).unwrap().pending = false;
+            }
+            // INT
+            0x03 => {
+                let intid = self.translate(device, event).map_err(|_| ())?;
+                self.lpis.get_mut(&intid).unwrap().pending = true;
+            }
+            // INV
+            0x0c => {
+                let (intid, _) = *self.events.get(&key).ok_or(())?;
+                self.reload(intid)?;
+            }
+            // INVALL
+            0x0d => {
+                self.collections.get(&icid).ok_or(())?;
+                let all: Vec<_> = self.events.values().copied().collect();
+                for (intid, _) in all.into_iter().filter(|(_, of)| *of == icid) {
+                    let _ = self.reload(intid);
+                }
+            }
+            // SYNC
+            0x05 => {}
+            _ => return Err(()),
+        }
+        Ok(())
+    }
+
+    fn reload(&mut self, intid: u64) -> Result<(), Ignored> {
+        if intid < 1 << self.propbaser.1.min(16) {
+            self.lpis.get_mut(&intid).unwrap().config = self.config_byte(intid).ok_or(())?;
+        }
+        Ok(())
+    }
+
+    /// The LPI of a message, or what KVM_SIGNAL_MSI says instead.
+    pub fn translate(&self, device: u64, event: u64) -> Result<u64, &'static str> {
+        if !self.enabled {
+            return Err("EBUSY");
+        }
+        let (intid, icid) = *self.events.get(&(device, event)).ok_or("0")?;
+        let rdbase = *self.collections.get(&icid).ok_or("0")?;
+        if !self.lpis_enabled[vcpu(rdbase).unwrap()] {
+            return Err("EBUSY");
+        }
+        Ok(intid)
+    }
+
+    /// "ITS command queue": all commands until GITS_CREADR is GITS_CWRITER.
+    pub fn queue(&mut self) {
+        while self.enabled && self.creadr != self.cwriter {
+            let address = (field(self.cbaser, 51, 12) << 12) + self.creadr;
+            let words = [0, 8, 16, 24].map(|at| self.memory.u64(address + at));
+            if let [Some(w0), Some(w1), Some(w2), Some(w3)] = words {
+                let _ = self.command([w0, w1, w2, w3]);
+            }
+            self.creadr += 32;
+            if self.creadr == self.queue_size() {
+                self.creadr = 0;
+            }
+        }
+    }
+
+    fn queue_size(&self) -> u64 {
+        (field(self.cbaser, 7, 0) + 1) * 4096
+    }
+
+    /// The registers, whole.
+    pub fn get(&self, offset: u64) -> u64 {
+        match offset {
+            0x00 => {
+                let idle = !self.enabled || self.creadr == self.cwriter;
+                u64::from(self.enabled) | u64::from(idle) << 31
+            }
+            0x04 => 0x4b00_043b,
+            // PTA, CIL, HCC 0; Devbits 15, ID_bits 15, ITT_entry_size 7, Physical.
+            0x08 => 15 << 13 | 15 << 8 | 7 << 4 | 1,
+            0x80 => self.cbaser,
+            0x88 => self.cwriter,
+            0x90 => self.creadr,
+            0x100 => self.baser[0],
+            0x108 => self.baser[1],
+            0xffd0 => 0x40,
+            0xffe0 => 0x92,
+            0xffe4 => 0xb4,
+            0xffe8 => 0x3b,
+            0xfff0 => 0x0d,
+            0xfff4 => 0xf0,
+            0xfff8 => 0x05,
+            0xfffc => 0xb1,
+            _ => 0,
+        }
+    }
+
+    /// What a field of memory attributes becomes: shareability, inner, outer.
+    fn attributes(value: u64) -> u64 {
+        let mut value = value;
+        if field(value, 11, 10) > 1 {
+            value = value & !(3 << 10) | 1 << 10;
+        }
+        if field(value, 61, 59) < 2 {
+            value = value & !(7 << 59) | 3 << 59;
+        }
+        if field(value, 55, 53) > 1 {
+            value = value & !(7 << 53) | 1 << 53;
+        }
+        value
+    }
+
+    /// Writes a register, whole.
+    pub fn set(&mut self, offset: u64, value: u64) {
+        match offset {
+            0x00 if value & 1 == 0 => self.enabled = false,
+            0x00 => {
+                let valid = [self.baser[0], self.baser[1], self.cbaser];
+                self.enabled |= valid.iter().all(|register| field(*register, 63, 63) == 1);
+            }
+            0x88 => {
+                let offset = field(value, 19, 5) << 5;
+                if offset < self.queue_size() {
+                    self.cwriter = offset;
+                }
+            }
+            0x80 if !self.enabled => {
+                let defined = 0xff | 3 << 10 | 0xf_ffff_ffff << 16 | 7 << 53 | 7 << 59 | 1 << 63;
+                self.cbaser = Self::attributes(value & defined);
+                self.creadr = 0;
+                self.cwriter = 0;
+            }
+            0x100 | 0x108 if !self.enabled => {
+                let n = usize::from(offset == 0x108);
+                let mut value = Self::attributes(value);
+                value = value & !(0x1f << 48) | 7 << 48;
+                value = value & !(7 << 56) | [1, 4][n] << 56;
+                if n == 1 {
+                    value &= !(1 << 62);
+                }
+                if field(value, 9, 8) == 3 {
+                    value = value & !(3 << 8) | 2 << 8;
+                }
+                if field(value, 9, 8) == 1 {
+                    value &= !(3 << 12);
+                }
+                if value == self.baser[n] {
+                    return;
+                }
+                self.baser[n] = value;
+                if n == 0 {
+                    let all: Vec<_> = self.devices.keys().copied().collect();
+                    all.into_iter().for_each(|device| self.unmap_device(device));
+                } else {
+                    let all: Vec<_> = self.known().into_iter().collect();
+                    all.into_iter().for_each(|icid| self.unmap_collection(icid));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// User space writes a register, whole.
+    pub fn user_set(&mut self, offset: u64, value: u64) -> Result<(), &'static str> {
+        match offset {
+            0x04 if field(value, 15, 12) != 0 => return Err("EINVAL"),
+            0x90 if self.enabled => return Err("EBUSY"),
+            0x90 => {
+                let offset = field(value, 19, 5) << 5;
+                if offset >= self.queue_size() {
+                    return Err("EINVAL");
+                }
+                self.creadr = offset;
+            }
+            _ => self.set(offset, value),
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.devices.clear();
+        self.events.clear();
+        self.collections.clear();
+        self.lpis.clear();
+    }
+
+    /// "ITS Reset State".
+    pub fn reset(&mut self) {
+        self.enabled = false;
+        self.baser[0] &= !(1 << 63);
+        self.baser[1] &= !(1 << 63);
+        self.cbaser = 0;
+        self.creadr = 0;
+        self.cwriter = 0;
+        self.clear();
+    }
+
+    /// "ITS Table ABI REV0".
+    pub fn save(&mut self) -> Result<(), &'static str> {
+        let valid = field(self.baser[1], 63, 63) == 1;
+        let places = if valid {
+            table_size(self.baser[1]) / 8
+        } else {
+            0
+        };
+        let devices: Vec<_> = self.devices.clone().into_iter().collect();
+        // The device before, to be written when the next one is known.
+        let mut before: Option<(u64, u64, u64)> = None;
+        for (id, (itt, bits)) in devices {
+            let Some(address) = self.entry(0, id) else {
+                continue;
+            };
+            let events: Vec<_> = self
+                .events
+                .range((id, 0)..=(id, u64::MAX))
+                .map(|((_, event), (intid, icid))| (*event, *intid, *icid))
+                .collect();
+            let saved = |icid: u64| icid < places;
+            for (n, (event, intid, icid)) in events.iter().enumerate() {
+                let next = events[n + 1..]
+                    .iter()
+                    .find(|(_, _, icid)| saved(*icid))
+                    .map_or(0, |(next, _, _)| next - event);
+                let ite = if saved(*icid) {
+                    next << 48 | intid << 16 | icid
+                } else {
+                    0
+                };
+                self.memory.set_u64(itt + event * 8, ite).ok_or("EFAULT")?;
+            }
+            if let Some((last, at, dte)) = before {
+                let next = (id - last).min((1 << 14) - 1);
+                self.memory.set_u64(at, dte | next << 49).ok_or("EFAULT")?;
+            }
+            let dte = 1 << 63 | (itt >> 8) << 5 | u64::from(bits - 1);
+            before = Some((id, address, dte));
+        }
+        if let Some((_, at, dte)) = before {
+            self.memory.set_u64(at, dte).ok_or("EFAULT")?;
+        }
+        let mut place = 0;
+        for icid in self.known().into_iter().filter(|icid| *icid < places) {
+            let rdbase = self.collections.get(&icid).map_or(0xffff_ffff, |to| *to);
+            let at = table_address(self.baser[1]) + place * 8;
+            let cte = 1 << 63 | rdbase << 16 | icid;
+            self.memory.set_u64(at, cte).ok_or("EFAULT")?;
+            place += 1;
+        }
+        if place < places {
+            let at = table_address(self.baser[1]) + place * 8;
+            self.memory.set_u64(at, 0).ok_or("EFAULT")?;
+        }
+        Ok(())
+    }
+
+    /// "ITS Restore Sequence".
+    pub fn restore(&mut self) -> Result<(), &'static str> {
+        let mut known = self.known();
+        let restored = self
+            .restore_collections(&mut known)
+            .and_then(|()| self.restore_devices(&known));
+        if restored.is_err() {
+            self.clear();
+        }
+        restored
+    }
+
+    fn restore_collections(&mut self, known: &mut BTreeSet<u64>) -> Result<(), &'static str> {
+        if field(self.baser[1], 63, 63) == 0 {
+            return Ok(());
+        }
+        for place in 0..table_size(self.baser[1]) / 8 {
+            let at = table_address(self.baser[1]) + place * 8;
+            let cte = self.memory.u64(at).ok_or("EFAULT")?;
+            if field(cte, 63, 63) == 0 {
+                break;
+            }
+            let (rdbase, icid) = (field(cte, 47, 16), field(cte, 15, 0));
+            if rdbase != 0xffff_ffff {
+                vcpu(rdbase).ok_or("EINVAL")?;
+            }
+            if !known.insert(icid) {
+                return Err("EEXIST");
+            }
+            self.entry(1, icid).ok_or("EINVAL")?;
+            if rdbase != 0xffff_ffff {
+                self.collections.insert(icid, rdbase);
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_devices(&mut self, known: &BTreeSet<u64>) -> Result<(), &'static str> {
+        let baser = self.baser[0];
+        if field(baser, 63, 63) == 0 {
+            return Ok(());
+        }
+        let mut id = 0;
+        while id < 0x1_0000 {
+            let at = if field(baser, 62, 62) == 0 {
+                if id * 8 >= table_size(baser) {
+                    break;
+                }
+                table_address(baser) + id * 8
+            } else {
+                let per_page = page_size(baser) / 8;
+                let page = id / per_page;
+                if page * 8 >= table_size(baser) {
+                    break;
+                }
+                let l1 = self.memory.u64(table_address(baser) + page * 8);
+                let l1 = l1.ok_or("EFAULT")?;
+                if field(l1, 63, 63) == 0 {
+                    id = (page + 1) * per_page;
+                    continue;
+                }
+                (field(l1, 51, 12) << 12 & !(page_size(baser) - 1)) + id % per_page * 8
+            };
+            let dte = self.memory.u64(at).ok_or("EFAULT")?;
+            if field(dte, 63, 63) == 0 {
+                id += 1;
+                continue;
+            }
+            let bits = field(dte, 4, 0) as u32 + 1;
+            if bits > 16 {
+                return Err("EINVAL");
+            }
+            if self.devices.contains_key(&id) {
+                return Err("EEXIST");
+            }
+            let itt = field(dte, 48, 5) << 8;
+            self.devices.insert(id, (itt, bits));
+            self.restore_events(id, itt, bits, known)?;
+            match field(dte, 62, 49) {
+                0 => break,
+                next => id += next,
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_events(
+        &mut self,
+        device: u64,
+        itt: u64,
+        bits: u32,
+        known: &BTreeSet<u64>,
+    ) -> Result<(), &'static str> {
+        let mut event = 0;
+        while event < 1 << bits {
+            let ite = self.memory.u64(itt + event * 8).ok_or("EFAULT")?;
+            let (next, intid, icid) = (field(ite, 63, 48), field(ite, 47, 16), field(ite, 15, 0));
+            if intid == 0 {
+                event += 1;
+                continue;
+            }
+            if !(8192..65536).contains(&intid) || event + next >= 1 << bits {
+                return Err("EINVAL");
+            }
+            if !known.contains(&icid) {
+                return Err("EINVAL");
+            }
+            self.entry(1, icid).ok_or("EINVAL")?;
+            match self.map_event((device, event), intid, icid) {
+                Ok(()) | Err("taken") => {}
+                Err(error) => return Err(error),
+            }
+            match next {
+                0 => break,
+                next => event += next,
+            }
+        }
+        Ok(())
+    }
+
+    /// GICR_CTLR.EnableLPIs becomes 1 with GICR_PENDBASER.PTZ 0.
+    pub fn load_pending(&mut self, vcpu: usize) {
+        let ids: Vec<_> = self.lpis.keys().copied().collect();
+        for intid in ids {
+            let (address, mask) = self.pending_bit(vcpu, intid);
+            let byte = self.memory.u8(address).unwrap();
+            let lpi = self.lpis.get_mut(&intid).unwrap();
+            if lpi.target == Some(vcpu) && self.lpis_enabled[vcpu] {
+                lpi.pending = byte & mask != 0;
+            }
+        }
+    }
+
+    /// KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES.
+    pub fn save_pending(&mut self) {
+        for (intid, lpi) in self.lpis.clone() {
+            if let Some(vcpu) = lpi.target.filter(|vcpu| self.lpis_enabled[*vcpu]) {
+                let (address, mask) = self.pending_bit(vcpu, intid);
+                let byte = self.memory.u8(address).unwrap() & !mask;
+                let byte = byte | if lpi.pending { mask } else { 0 };
+                self.memory.write(address, &[byte]).unwrap();
+            }
+        }
+    }
+}
