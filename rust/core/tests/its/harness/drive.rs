@@ -70,42 +70,58 @@ impl Bytes<'_> {
         all[usize::from(self.u8()) % all.len()]
     }
 
+    /// Mostly one of a few numbers, so that operations meet, or one of `others`.
+    fn number(&mut self, others: &[u64]) -> u64 {
+        match self.u8() {
+            n @ 0..=215 => u64::from(n % 3),
+            n => others[usize::from(n) % others.len()],
+        }
+    }
+
     fn device(&mut self) -> u64 {
-        self.one_of(&[0, 1, 2, 3, 0, 1, 2, 3, 513, 8193, 0xffff, 0x1_0000])
+        self.number(&[3, 512, 513, 8191, 8192, 8193, 0xffff, 0x1_0000])
     }
 
     fn event(&mut self) -> u64 {
-        self.one_of(&[0, 1, 2, 3, 0, 1, 2, 3, 31, 32, 8193, 0xffff, 0x1_0000])
+        self.number(&[3, 31, 32, 8193, 0xffff, 0x1_0000])
     }
 
     fn intid(&mut self) -> u64 {
         match self.u8() {
-            0 => 0,
-            1 => 8191,
-            2 => 0x8000_2000,
-            3 => 32767,
-            4 => 32768,
-            5 => 65535,
-            6 => 65536,
-            n => 8192 + u64::from(n % 24),
+            n @ 0..=239 => 8192 + u64::from(n % 12),
+            n => [0, 8191, 8193, 0x8000_2000, 32767, 32768, 65535, 65536][usize::from(n) % 8],
         }
     }
 
     fn icid(&mut self) -> u64 {
-        self.one_of(&[0, 1, 2, 3, 0, 1, 2, 3, 511, 512, 8192, 0xffff])
+        self.number(&[3, 511, 512, 8191, 8192, 0xffff])
     }
 
     fn rdbase(&mut self) -> u64 {
-        self.one_of(&[0, 1, 9, 0, 1, 9, 2, 0x1_0000, 0xffff_ffff, 0x1_0000_0001])
+        self.one_of(&[
+            0,
+            1,
+            9,
+            0,
+            1,
+            9,
+            0,
+            1,
+            9,
+            2,
+            0x1_0000,
+            0xffff_ffff,
+            0x1_0000_0001,
+        ])
     }
 
     fn size(&mut self) -> u64 {
-        self.one_of(&[4, 4, 4, 4, 0, 1, 15, 16, 31])
+        self.one_of(&[4, 4, 4, 4, 4, 4, 0, 1, 15, 16, 31])
     }
 
     /// An ITT that is a device's own, another's, or one that lies badly.
     fn itt(&mut self, device: u64) -> u64 {
-        match self.u8() & 15 {
+        match self.u8() & 31 {
             0 => ITTS + self.below(128) * 256,
             1 => BASE + SIZE - 0x100,
             2 => BASE + SIZE,
@@ -118,12 +134,16 @@ impl Bytes<'_> {
 
     /// A command; it carries what its number does not ask for, too.
     pub fn command(&mut self) -> [u64; 4] {
-        let number = self.one_of(&[
-            0x8, 0x9, 0xa, 0xa, 0xb, 0x1, 0xe, 0xf, 0x4, 0x3, 0xc, 0xd, 0x5, 0x8, 0x9, 0xa, 0xa,
-            0x3, 0, 7, 0x20,
-        ]);
+        let number = match self.u8() {
+            n @ 0..=9 => [0, 7, 0x20, 0x5, 0xb][usize::from(n % 5)],
+            10..=14 => 0xe,
+            15..=29 => 0x8,
+            30..=99 => 0xa,
+            100..=129 => 0x9,
+            n => [0x1, 0xf, 0x4, 0x3, 0xc, 0xd, 0x1, 0x3, 0x9][usize::from(n % 9)],
+        };
         let (device, event, icid) = (self.device(), self.event(), self.icid());
-        let valid = if self.u8() & 7 != 0 { VALID } else { 0 };
+        let valid = if self.u8() & 15 != 0 { VALID } else { 0 };
         match number {
             0x8 => {
                 let itt = self.itt(device);
@@ -193,7 +213,7 @@ impl Bytes<'_> {
 
 /// The ITT that belongs to a device; it has room for 32 events.
 pub fn itt_of(device: u64) -> u64 {
-    ITTS + (device % 64) * 0x100
+    ITTS + (device % 61) * 0x100
 }
 
 /// An ITS and its specification.
@@ -229,6 +249,17 @@ impl Pair {
         self.write(0x108, COLLECTIONS | VALID | 2 << 8);
         self.write(0x80, QUEUE | VALID);
         self.write(0x00, 1);
+    }
+
+    /// Enables it, and maps three devices with an event each and three collections.
+    pub fn set_up(&mut self) {
+        self.enable();
+        for (n, rdbase) in [1, 0, 9].into_iter().enumerate() {
+            let n = n as u64;
+            self.command([0x9, 0, n | rdbase << 16 | VALID, 0]);
+            self.command([0x8 | n << 32, 4, itt_of(n) | VALID, 0]);
+            self.command([0xa | n << 32, n | (8192 + n) << 32, n, 0]);
+        }
     }
 
     /// A vCPU writes a whole register.
@@ -345,6 +376,21 @@ impl Pair {
         restored
     }
 
+    /// Resets it and restores it from what is in guest memory, in the order of
+    /// arm-vgic-its.rst. Returns what is wrong with the tables.
+    pub fn move_house(&mut self) -> Result<(), TableError> {
+        let order = [0x80, 0x4, 0x90, 0x88, 0x100, 0x108];
+        let saved = order.map(|offset| (offset, self.its.user_read(offset).unwrap()));
+        let ctlr = self.its.user_read(0).unwrap();
+        self.reset();
+        for (offset, value) in saved {
+            self.user_write(offset, value).unwrap();
+        }
+        let restored = self.restore();
+        self.user_write(0, ctlr).unwrap();
+        restored
+    }
+
     pub fn reset(&mut self) {
         self.its.reset(&self.world);
         self.model.reset();
@@ -357,50 +403,49 @@ impl Pair {
 
     /// Makes an operation of bytes and does it on both. Returns what it was.
     pub fn step(&mut self, bytes: &mut Bytes<'_>) -> String {
-        let kind = bytes.u8() % 32;
         let mut what = String::new();
-        match kind {
-            0..=9 => {
+        match bytes.u8() {
+            n if n >= 96 => {
                 let words = bytes.command();
                 let done = self.command(words);
                 let _ = write!(what, "command {words:x?}: {done}");
             }
-            10..=14 => {
+            0..=31 => {
                 let words = bytes.command();
                 self.queue(words);
                 let _ = write!(what, "queue {words:x?}");
             }
-            15..=17 => {
+            32..=43 => {
                 let (device, event) = (bytes.device(), bytes.event());
                 let lpi = self.message(device, event);
                 let _ = write!(what, "message {device:x} {event:x}: {lpi:?}");
             }
-            18 | 19 => {
+            44..=46 => {
                 let (offset, value) = bytes.register();
                 self.write(offset, value);
                 let _ = write!(what, "write {offset:x} {value:x}");
             }
-            20 => {
+            47 => {
                 let (offset, value) = bytes.register();
                 self.half_write(offset & !7, bytes.bool(), value);
                 let _ = write!(what, "write a half of {offset:x} {value:x}");
             }
-            21 => {
+            48 => {
                 let (offset, value) = bytes.register();
                 let done = self.user_write(offset, value);
                 let _ = write!(what, "user space writes {offset:x} {value:x}: {done:?}");
             }
-            22 | 23 => {
+            49..=59 => {
                 let (lpi, value) = (bytes.below(24), bytes.u8());
                 self.poke_u8(CONFIG + lpi, value);
                 let _ = write!(what, "configuration of {lpi}: {value:x}");
             }
-            24 => {
+            60..=63 => {
                 let (vcpu, byte, value) = (bytes.below(3), bytes.below(3), bytes.u8());
                 self.poke_u8(PENDING + vcpu * PENDING_SIZE + 8192 / 8 + byte, value);
                 let _ = write!(what, "pending bits of {vcpu}: {value:x}");
             }
-            25 | 26 => {
+            64..=69 => {
                 let at = match bytes.u8() & 3 {
                     0 => DEVICES + bytes.below(6) * 8,
                     1 => COLLECTIONS + bytes.below(6) * 8,
@@ -411,29 +456,34 @@ impl Pair {
                 self.poke(at, entry);
                 let _ = write!(what, "poke {at:x} {entry:x}");
             }
-            27 => {
+            70..=73 => {
                 let (vcpu, enabled) = (bytes.below(3) as usize, bytes.u8() & 3 != 0);
                 self.enable_lpis(vcpu, enabled);
                 let _ = write!(what, "LPIs of {vcpu}: {enabled}");
             }
-            28 => {
+            74..=77 => {
                 let saved = self.save();
                 let _ = write!(what, "save: {saved}");
             }
-            29 => {
+            78 => {
                 let restored = self.restore();
                 let _ = write!(what, "restore: {restored:?}");
             }
-            30 => {
+            79 | 82..=85 => {
+                let restored = self.move_house();
+                let _ = write!(what, "reset, registers, restore: {restored:?}");
+            }
+            80 | 81 => {
                 self.save_pending();
                 what.push_str("save pending");
             }
             _ => {
-                if bytes.bool() {
+                if bytes.u8() & 7 == 0 {
                     self.reset();
+                    what.push_str("reset, ");
                 }
-                self.enable();
-                what.push_str("reset or not, enable");
+                self.set_up();
+                what.push_str("set up");
             }
         }
         what
@@ -548,10 +598,7 @@ pub fn run(bytes: &[u8]) {
     let first = bytes.u8();
     let mut pair = Pair::new(if first & 0xf0 == 0 { 15 } else { 16 });
     if first & 15 != 0 {
-        pair.enable();
-        for (vcpu, rdbase) in [1, 0, 9].into_iter().enumerate() {
-            pair.command([0x9, 0, vcpu as u64 | rdbase << 16 | VALID, 0]);
-        }
+        pair.set_up();
     }
     let mut done = Done::default();
     while !bytes.is_empty() {
