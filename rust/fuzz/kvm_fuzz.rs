@@ -21,6 +21,9 @@ pub mod memory;
 #[path = "../core/tests/stage2/world.rs"]
 pub mod world;
 
+#[path = "../core/tests/its/harness/mod.rs"]
+pub mod its;
+
 /// Makes `$run`, a function of an [`Input`], what libFuzzer calls.
 ///
 /// An input is fine if `$run` returns. Nothing may be left over from one input to the next.
