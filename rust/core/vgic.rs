@@ -5,9 +5,9 @@
 //! [`intid`] is the number of an interrupt and [`irq`] its state, one word, which [`cell`] keeps
 //! where several threads change it without a lock. [`interrupts`] is what those who change
 //! interrupts (the distributor, the redistributors, who injects) know of a VM. [`lr`] is what a list
-//! register says of an interrupt, [`candidates`] what a vCPU has to look at, and [`queue`] brings the
-//! two together: it fills the list registers before the guest is entered and reads them after. [`sgi`]
-//! is what a vCPU sends to others.
+//! register says of an interrupt, [`candidates`] what a vCPU has to look at, [`waiting`] the LPIs
+//! among that, and [`queue`] brings the two together: it fills the list registers before the guest is
+//! entered and reads them after. [`sgi`] is what a vCPU sends to others.
 //!
 //! [`regions`] is where a guest finds its frames, and [`attr`] what user space can ask for. The
 //! registers in the frames are [`dist`]'s and [`redist`]'s, those with a field for each interrupt
@@ -27,6 +27,8 @@ pub mod interrupts;
 pub mod lr;
 
 pub mod candidates;
+
+pub mod waiting;
 
 pub mod queue;
 
