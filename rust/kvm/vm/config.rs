@@ -227,11 +227,6 @@ impl Config {
         Ok(())
     }
 
-    /// The interrupt controller that the VM has.
-    pub(crate) fn gic(&self) -> VmGic {
-        self.open.lock().gic
-    }
-
     /// Gives the VM an interrupt controller, which `add` adds.
     ///
     /// # Errors
