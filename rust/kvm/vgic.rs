@@ -9,6 +9,8 @@
 
 mod word;
 
+mod lpis;
+
 mod vm;
 
 mod cpu;

@@ -2,9 +2,15 @@
 
 //! A vCPU's virtual CPU interface: in memory, and in the CPU that it is loaded on.
 
-use crate::vgic::vm::{
-    Member,
-    Vgic, //
+use crate::vgic::{
+    lpis::{
+        CpuLpis,
+        Slots, //
+    },
+    vm::{
+        Member,
+        Vgic, //
+    },
 };
 use core::cell::{
     Cell,
@@ -25,8 +31,8 @@ use kvm_core::vgic::{
     queue::{
         self,
         IchHcrEl2,
-        NoLpis,
-        Queue, //
+        Queue,
+        MAX_LIST_REGISTERS, //
     },
     sgi::Sgi,
 };
@@ -98,6 +104,8 @@ pub(crate) struct VgicCpu {
     /// The registers, while the vCPU is not loaded.
     pub(crate) interface: Cell<CpuInterface>,
     queue: RefCell<Queue>,
+    /// The LPIs in list registers.
+    lpis: RefCell<Slots>,
 }
 
 impl VgicCpu {
@@ -106,6 +114,7 @@ impl VgicCpu {
         Self {
             interface: Cell::new(CpuInterface::reset(host.vtr())),
             queue: RefCell::new(Queue::new(index, IchHcrEl2::from_raw(base_hcr(host)))),
+            lpis: RefCell::new([const { None }; MAX_LIST_REGISTERS]),
         }
     }
 }
@@ -129,6 +138,18 @@ impl<'a> Gic<'a> {
             cpu,
             host,
         })
+    }
+
+    /// Calls `f` with its queue and its LPIs.
+    fn with_queue<R>(&self, f: impl FnOnce(&mut Queue, &mut CpuLpis<'_>) -> R) -> R {
+        let mut queue = self.cpu.queue.borrow_mut();
+        let mut lpis = CpuLpis {
+            vgic: self.vgic,
+            vcpu: queue.vcpu(),
+            slots: &mut self.cpu.lpis.borrow_mut(),
+        };
+
+        f(&mut queue, &mut lpis)
     }
 
     /// The vCPU's index.
@@ -162,15 +183,14 @@ impl<'a> Gic<'a> {
     #[inline(never)]
     pub(crate) fn refill(&self, irqs: &IrqsOff, host_changed: impl FnOnce()) {
         self.fold(irqs);
-        if self.member.take_host_changes() != 0 {
-            host_changed();
-        }
-        self.cpu.queue.borrow_mut().fill(
-            self.vgic,
-            &self.member.candidates,
-            &mut NoLpis,
-            &Hardware(self.host, self.host.on(irqs.cpu())),
-        );
+        self.with_queue(|queue, lpis| {
+            queue.fill(
+                self.vgic,
+                &self.member.candidates,
+                lpis,
+                &Hardware(self.host, self.host.on(irqs.cpu())),
+            );
+        });
     }
 
     /// Empties the list registers of this CPU, which the vCPU is loaded on, into the interrupts. To be
@@ -185,12 +205,14 @@ impl<'a> Gic<'a> {
 
     #[inline(never)]
     fn fold_used(&self, irqs: &IrqsOff) {
-        self.cpu.queue.borrow_mut().fold(
-            self.vgic,
-            &mut NoLpis,
-            &Hardware(self.host, self.host.on(irqs.cpu())),
-            |_| {},
-        );
+        self.with_queue(|queue, lpis| {
+            queue.fold(
+                self.vgic,
+                lpis,
+                &Hardware(self.host, self.host.on(irqs.cpu())),
+                |_| {},
+            );
+        });
         self.member.folded();
     }
 
@@ -206,16 +228,18 @@ impl<'a> Gic<'a> {
             }
         });
 
-        self.cpu.queue.borrow_mut().has_deliverable(
-            self.vgic,
-            &self.member.candidates,
-            &mut NoLpis,
-            vmcr.vpmr().get() as u8,
-            Groups {
-                group0: vmcr.veng0(),
-                group1: vmcr.veng1(),
-            },
-        )
+        self.with_queue(|queue, lpis| {
+            queue.has_deliverable(
+                self.vgic,
+                &self.member.candidates,
+                lpis,
+                vmcr.vpmr().get() as u8,
+                Groups {
+                    group0: vmcr.veng0(),
+                    group1: vmcr.veng1(),
+                },
+            )
+        })
     }
 
     /// Empties the list registers, for the vCPU's thread to look at its interrupts in the inner loop.

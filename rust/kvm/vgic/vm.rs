@@ -5,7 +5,10 @@
 //! All of it is atomic words, so nobody needs a lock to raise, lower, read or configure an interrupt,
 //! wherever they are.
 
-use crate::vgic::word::AtomicWord;
+use crate::vgic::{
+    lpis::LpiTable,
+    word::AtomicWord, //
+};
 use core::array::from_fn;
 use kernel::{
     prelude::*,
@@ -15,7 +18,8 @@ use kernel::{
             Full,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        SetOnce, //
     },
 };
 use kvm_core::{
@@ -33,7 +37,11 @@ use kvm_core::{
             MAX_SPIS,
             PRIVATE, //
         },
-        irq::Irq, //
+        irq::Irq,
+        waiting::{
+            self,
+            Waiting, //
+        },
     },
 };
 use kvm_host::{
@@ -59,6 +67,8 @@ pub(crate) struct Member {
     folds: Atomic<u64>,
     /// The private interrupts, a bit for each, whose host's interrupts are to be made active or not.
     host_changes: Atomic<u32>,
+    /// The LPIs that wait for it, from when it first has LPIs enabled.
+    waiting: SetOnce<Waiting<KVec<AtomicWord>>>,
 }
 
 impl Member {
@@ -76,7 +86,25 @@ impl Member {
             candidates: Candidates::new(AtomicWord::zero),
             folds: Atomic::new(0),
             host_changes: Atomic::new(0),
+            waiting: SetOnce::new(),
         }
+    }
+
+    /// Makes room for the LPIs that wait for it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn prepare_lpis(&self) -> Result {
+        if self.waiting.as_ref().is_none() {
+            let mut words = KVec::with_capacity(waiting::WORDS, GFP_KERNEL_ACCOUNT)?;
+            for _ in 0..waiting::WORDS {
+                words.push(AtomicWord::zero(), GFP_KERNEL_ACCOUNT)?;
+            }
+            // Another thread may have been faster.
+            self.waiting.populate(Waiting::new(words));
+        }
+        Ok(())
     }
 
     fn affinity(&self) -> Affinity {
@@ -109,6 +137,7 @@ pub(crate) struct Vgic {
     routers: KVec<Atomic<u64>>,
     members: KVec<KBox<Member>>,
     groups: Atomic<u32>,
+    lpis: Pin<KBox<LpiTable>>,
 }
 
 impl Vgic {
@@ -125,6 +154,7 @@ impl Vgic {
             routers: KVec::with_capacity(spis, GFP_KERNEL_ACCOUNT)?,
             members,
             groups: Atomic::new(0),
+            lpis: KBox::pin_init(LpiTable::new(), GFP_KERNEL_ACCOUNT)?,
         };
 
         for spi in 0..spis {
@@ -141,6 +171,27 @@ impl Vgic {
     #[inline]
     pub(crate) fn member(&self, index: usize) -> Option<&Member> {
         self.members.get(index).map(|member| &**member)
+    }
+
+    /// The LPIs that are mapped.
+    #[inline]
+    pub(crate) fn lpis(&self) -> &LpiTable {
+        &self.lpis
+    }
+
+    /// The LPIs that wait for a vCPU.
+    #[inline]
+    pub(super) fn waiting(&self, vcpu: usize) -> Option<&Waiting<KVec<AtomicWord>>> {
+        self.member(vcpu)?.waiting.as_ref()
+    }
+
+    /// An LPI is to be looked at by a vCPU. If it has never had LPIs enabled, it looks when it has.
+    #[inline]
+    pub(super) fn lpi_waits(&self, vcpu: usize, intid: IntId) {
+        if let Some(waiting) = self.waiting(vcpu) {
+            waiting.mark(intid);
+            self.notify(vcpu, intid);
+        }
     }
 
     /// The index of the vCPU with this number in KVM_CREATE_VCPU.

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A VM's LPIs: those that are mapped, those that wait for a vCPU, those in its list registers.
+//!
+//! [`LpiTable`] has the one entry of each number, under one lock: to be there is to be mapped. What
+//! else has an LPI has a reference of its own, which keeps it alive and nothing more: the ITS's
+//! mapping, the translation cache, a list register. The bits of those that wait own nothing.
+
+use crate::vgic::{
+    vm::Vgic,
+    word::AtomicWord, //
+};
+use kernel::{
+    new_spinlock_irq,
+    prelude::*,
+    sync::{
+        Arc,
+        SpinLockIrq, //
+    },
+};
+use kvm_core::vgic::{
+    cell::IrqCell,
+    interrupts::Groups,
+    intid::{
+        IntId,
+        FIRST_LPI,
+        INTID_BITS, //
+    },
+    irq::Irq,
+    lr::ListRegister,
+    queue::{
+        self,
+        MAX_LIST_REGISTERS, //
+    },
+};
+
+/// An LPI.
+pub(crate) struct Lpi {
+    intid: IntId,
+    irq: AtomicWord,
+}
+
+impl Lpi {
+    /// Makes one that is in no table.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(intid: IntId, irq: Irq) -> Result<Arc<Self>> {
+        let irq = AtomicWord::of(irq);
+        Ok(Arc::new(Self { intid, irq }, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    /// Its number.
+    #[inline]
+    pub(crate) fn intid(&self) -> IntId {
+        self.intid
+    }
+
+    /// Its state.
+    #[inline]
+    pub(crate) fn irq(&self) -> Irq {
+        IrqCell::load(&self.irq)
+    }
+}
+
+/// LPIs in a page of the table.
+const PER_PAGE: usize = 512;
+
+/// Pages of the table.
+const PAGES: usize = ((1 << INTID_BITS) - FIRST_LPI as usize) / PER_PAGE;
+
+/// A part of the table, once one of its LPIs was mapped.
+type Page = KVec<Option<Arc<Lpi>>>;
+
+fn new_page() -> Result<Page> {
+    let mut page = KVec::with_capacity(PER_PAGE, GFP_KERNEL_ACCOUNT)?;
+    for _ in 0..PER_PAGE {
+        page.push(None, GFP_KERNEL_ACCOUNT)?;
+    }
+    Ok(page)
+}
+
+/// Why an LPI cannot be added to the table.
+pub(crate) enum NotAdded {
+    /// There is one of this number.
+    Taken,
+    /// There is no memory for it.
+    NoMemory,
+}
+
+/// The LPIs of a VM that are mapped, by number. Everything may be done with interrupts off, except
+/// adding one.
+#[pin_data]
+pub(crate) struct LpiTable {
+    #[pin]
+    pages: SpinLockIrq<[Option<Page>; PAGES]>,
+}
+
+/// The place of an LPI: its page and the index there.
+#[inline]
+fn place(intid: IntId) -> (usize, usize) {
+    let n = intid.index().wrapping_sub(FIRST_LPI as usize);
+    (n / PER_PAGE, n % PER_PAGE)
+}
+
+impl LpiTable {
+    /// Makes an empty one.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            pages <- new_spinlock_irq!([const { None }; PAGES], "kvm_vhe::LpiTable::pages"),
+        })
+    }
+
+    /// The LPI of this number.
+    #[inline]
+    pub(crate) fn get(&self, intid: IntId) -> Option<Arc<Lpi>> {
+        let (page, n) = place(intid);
+        self.pages.lock().get(page)?.as_ref()?.get(n)?.clone()
+    }
+
+    /// Adds an LPI. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAdded`].
+    pub(crate) fn add(&self, lpi: Arc<Lpi>) -> Result<(), NotAdded> {
+        let (page, n) = place(lpi.intid);
+        // Made before the lock is taken, and dropped after, if somebody else was faster.
+        let mut spare = None;
+        loop {
+            let mut pages = self.pages.lock();
+            let slot = pages.get_mut(page).ok_or(NotAdded::Taken)?;
+            match (slot.as_mut(), spare.take()) {
+                (Some(page), unused) => {
+                    let slot = page.get_mut(n).ok_or(NotAdded::Taken)?;
+                    let added = if slot.is_some() {
+                        Err(NotAdded::Taken)
+                    } else {
+                        *slot = Some(lpi);
+                        Ok(())
+                    };
+                    drop(pages);
+                    drop(unused);
+                    return added;
+                }
+                (None, Some(page)) => *slot = Some(page),
+                (None, None) => {
+                    drop(pages);
+                    spare = Some(new_page().map_err(|_| NotAdded::NoMemory)?);
+                }
+            }
+        }
+    }
+
+    /// Takes an LPI out, if it is the one of its number.
+    pub(crate) fn remove(&self, lpi: &Arc<Lpi>) -> Option<Arc<Lpi>> {
+        let (page, n) = place(lpi.intid);
+        let mut pages = self.pages.lock();
+        let slot = pages.get_mut(page)?.as_mut()?.get_mut(n)?;
+        slot.take_if(|there| Arc::ptr_eq(there, lpi))
+    }
+
+    /// The LPI with the lowest number from `intid` on.
+    pub(crate) fn at_or_after(&self, intid: IntId) -> Option<Arc<Lpi>> {
+        let (first, mut n) = place(intid);
+        let pages = self.pages.lock();
+        for page in pages.iter().skip(first) {
+            if let Some(page) = page {
+                if let Some(lpi) = page.iter().skip(n).flatten().next() {
+                    return Some(lpi.clone());
+                }
+            }
+            n = 0;
+        }
+        None
+    }
+}
+
+impl Vgic {
+    /// Applies `f` to an LPI, and makes the vCPU look that is concerned. Anywhere.
+    pub(crate) fn update_lpi(&self, lpi: &Lpi, f: impl FnMut(Irq) -> Irq) {
+        if let Some(vcpu) = lpi.irq.update(f).concerns() {
+            self.lpi_waits(vcpu, lpi.intid);
+        }
+    }
+
+    /// Maps an LPI. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAdded`].
+    pub(crate) fn map_lpi(&self, intid: IntId, irq: Irq) -> Result<Arc<Lpi>, NotAdded> {
+        let lpi = Lpi::new(intid, irq).map_err(|_| NotAdded::NoMemory)?;
+        self.lpis().add(lpi.clone())?;
+        Ok(lpi)
+    }
+
+    /// Unmaps an LPI: it does not wait for a vCPU any more. If it is in a list register the guest may
+    /// still take it.
+    pub(crate) fn unmap_lpi(&self, lpi: Arc<Lpi>) {
+        let removed = self.lpis().remove(&lpi);
+        lpi.irq.update(|irq| {
+            irq.clear_pending()
+                .set_enabled(false)
+                .set_target(None)
+        });
+        drop((removed, lpi));
+    }
+}
+
+/// The LPIs that a vCPU has in list registers.
+pub(super) type Slots = [Option<Arc<Lpi>>; MAX_LIST_REGISTERS];
+
+/// The LPIs of a vCPU, to its queue.
+pub(super) struct CpuLpis<'a> {
+    pub(super) vgic: &'a Vgic,
+    pub(super) vcpu: usize,
+    pub(super) slots: &'a mut Slots,
+}
+
+impl queue::Lpis for CpuLpis<'_> {
+    fn for_each(&mut self, mut f: impl FnMut(IntId, Irq)) -> bool {
+        let Some(waiting) = self.vgic.waiting(self.vcpu) else {
+            return false;
+        };
+        waiting.retain(|intid| {
+            let Some(lpi) = self.vgic.lpis().get(intid) else {
+                return false;
+            };
+            let irq = lpi.irq();
+            // One that is in a list register waits again when it is folded.
+            if irq.listed() || !irq.is_candidate() {
+                return false;
+            }
+            match irq.owner() {
+                Some(owner) if owner == self.vcpu => {
+                    f(intid, irq);
+                    true
+                }
+                Some(owner) => {
+                    self.vgic.lpi_waits(owner, intid);
+                    false
+                }
+                None => false,
+            }
+        })
+    }
+
+    fn list(
+        &mut self,
+        n: usize,
+        intid: IntId,
+        holder: usize,
+        groups: Groups,
+    ) -> Option<ListRegister> {
+        let slot = self.slots.get_mut(n)?;
+        let lpi = self.vgic.lpis().get(intid)?;
+        let mut lr = None;
+
+        if let Some(waiting) = self.vgic.waiting(self.vcpu) {
+            waiting.clear(intid);
+        }
+        lpi.irq.update(|irq| {
+            let listed = irq.list(intid, holder, groups, true);
+            lr = listed.map(|(_, lr)| lr);
+            listed.map_or(irq, |(irq, _)| irq)
+        });
+        if lr.is_some() {
+            *slot = Some(lpi);
+        }
+        lr
+    }
+
+    fn fold(&mut self, n: usize, lr: ListRegister) -> bool {
+        let Some(lpi) = self.slots.get_mut(n).and_then(Option::take) else {
+            return false;
+        };
+        let owner = lpi.irq.update(|irq| irq.fold(lr)).concerns();
+
+        if let Some(owner) = owner {
+            self.vgic.lpi_waits(owner, lpi.intid);
+        }
+        owner == Some(self.vcpu)
+    }
+}
