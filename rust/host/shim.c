@@ -233,3 +233,8 @@ void __noreturn kvm_vhe_uncontained_error(u64 syndrome)
 {
 	panic("kvm_vhe: uncontainable SError, syndrome %#llx\n", syndrome);
 }
+
+bool kvm_vhe_is_being_killed(void)
+{
+	return fatal_signal_pending(current);
+}

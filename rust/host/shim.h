@@ -52,6 +52,8 @@ bool kvm_vhe_may_map_uncached(struct vm_area_struct *vma);
 unsigned long kvm_vhe_vma_page_size(struct vm_area_struct *vma);
 unsigned int kvm_vhe_user_mapping_shift(unsigned long address);
 
+bool kvm_vhe_is_being_killed(void);
+
 /* cacheops.S */
 unsigned long kvm_vhe_dcache_clean_inval(unsigned long start, unsigned long end,
 					 unsigned long line);

@@ -68,6 +68,13 @@ pub fn handle_work() -> Result {
     to_result(unsafe { bindings::xfer_to_guest_mode_handle_work() })
 }
 
+/// Whether the current task is being killed, and what it does has no receiver any more.
+#[inline]
+pub fn is_being_killed() -> bool {
+    // SAFETY: May be called anywhere; the current task exists.
+    unsafe { bindings::kvm_vhe_is_being_killed() }
+}
+
 /// Lets another thread that wants the CPU have it for a while. May sleep.
 pub fn yield_cpu() {
     // SAFETY: Process context, without locks.

@@ -55,6 +55,7 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
         | KVM_CAP_PTP_KVM
         | KVM_CAP_COUNTER_OFFSET
         | KVM_CAP_ARM_USER_IRQ
+        | KVM_CAP_SIGNAL_MSI
         | KVM_CAP_STEAL_TIME => 1,
         KVM_CAP_ARM_INJECT_SERROR_ESR => cpus.has_ras().into(),
         KVM_CAP_ARM_PTRAUTH_ADDRESS | KVM_CAP_ARM_PTRAUTH_GENERIC => cpus.has_pauth().into(),
@@ -73,8 +74,12 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
 }
 
 /// As [`check_extension`], asked of a VM.
-pub(crate) fn check_vm_extension(cpus: &Cpus, capability: usize) -> u32 {
-    check_extension(cpus, capability)
+pub(crate) fn check_vm_extension(vm: &Vm, capability: usize) -> u32 {
+    match u32::try_from(capability) {
+        // Messages have to have a DeviceID.
+        Ok(KVM_CAP_MSI_DEVID) => vm.gic().is_some_and(|gic| gic.has_its()).into(),
+        _ => check_extension(&vm.cpus, capability),
+    }
 }
 
 /// KVM_ENABLE_CAP of a VM.

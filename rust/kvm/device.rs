@@ -4,10 +4,14 @@
 //!
 //! Source: api.rst, "4.79 KVM_CREATE_DEVICE" and "4.80 KVM_SET_DEVICE_ATTR/KVM_GET_DEVICE_ATTR".
 
+mod vgic_its;
 pub(crate) mod vgic_v3;
 
 use crate::{
-    device::vgic_v3::VgicV3,
+    device::{
+        vgic_its::VgicIts,
+        vgic_v3::VgicV3, //
+    },
     ioctl::*,
     vm::Vm, //
 };
@@ -111,11 +115,17 @@ impl<D: Device> AnonFile for DeviceFile<D> {
 pub(crate) fn create(vm: &Arc<Vm>, arg: usize) -> Result {
     let request: kvm_create_device = read_user(arg)?;
 
-    match request.type_ {
-        kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3 if vm.cpus.gic.maintenance().is_ok() => {
-            open::<VgicV3>(vm, arg, request)
-        }
-        _ => Err(ENODEV),
+    // Without its interrupt at the host there is no GIC for VMs.
+    let has_vgic = vm.cpus.gic.maintenance().is_ok();
+    if !has_vgic {
+        return Err(ENODEV);
+    }
+    if request.type_ == kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3 {
+        open::<VgicV3>(vm, arg, request)
+    } else if request.type_ == kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_ITS {
+        open::<VgicIts>(vm, arg, request)
+    } else {
+        Err(ENODEV)
     }
 }
 

@@ -22,12 +22,13 @@ use kernel::{
     },
 };
 use kvm_host::uapi::{
-    kvm_create_device,
     kvm_arm_counter_offset,
+    kvm_create_device,
     kvm_device_attr,
     kvm_enable_cap,
     kvm_guest_debug,
     kvm_mp_state,
+    kvm_msi,
     kvm_one_reg,
     kvm_userspace_memory_region,
     kvm_userspace_memory_region2,
@@ -59,6 +60,8 @@ pub(crate) const KVM_ENABLE_CAP: u32 = iow::<kvm_enable_cap>(0xa3);
 pub(crate) const KVM_ARM_PREFERRED_TARGET: u32 = ior::<kvm_vcpu_init>(0xaf);
 pub(crate) const KVM_ARM_SET_COUNTER_OFFSET: u32 = iow::<kvm_arm_counter_offset>(0xb5);
 pub(crate) const KVM_ARM_GET_REG_WRITABLE_MASKS: u32 = ior::<reg_mask_range>(0xb6);
+pub(crate) const KVM_CREATE_IRQCHIP: u32 = _IO(KVMIO, 0x60);
+pub(crate) const KVM_SIGNAL_MSI: u32 = iow::<kvm_msi>(0xa5);
 pub(crate) const KVM_CREATE_DEVICE: u32 = _IOWR::<kvm_create_device>(KVMIO, 0xe0);
 pub(crate) const KVM_SET_DEVICE_ATTR: u32 = iow::<kvm_device_attr>(0xe1);
 pub(crate) const KVM_GET_DEVICE_ATTR: u32 = iow::<kvm_device_attr>(0xe2);

@@ -260,6 +260,14 @@ impl Run<'_> {
         if self.flush.is_some() {
             self.continue_flush()?;
         }
+        while self
+            .vm
+            .gic()
+            .and_then(|gic| gic.ready())
+            .is_some_and(|gic| gic.carry_on())
+        {
+            handle_work()?;
+        }
         let requests = self.vcpu.take_requests();
         if requests & request::RELOAD != 0 {
             self.cpu.set_controls(self.vm.controls(self.frozen));

@@ -17,6 +17,12 @@ mod cpu;
 
 pub(crate) mod setup;
 
+mod tree;
+
+mod redistributors;
+
+mod its;
+
 mod gicv3;
 
 pub(crate) mod mmio;
@@ -31,6 +37,7 @@ pub(crate) use self::{
         Gicv3,
         ReadyGic, //
     },
+    its::Its,
     vm::{
         Member,
         Vgic, //

@@ -50,6 +50,7 @@ use kvm_core::{
     },
 };
 use kvm_host::{
+    abi::KVM_MSI_VALID_DEVID,
     file::{
         new_anon_file,
         AnonFile, //
@@ -58,6 +59,7 @@ use kvm_host::{
         kvm_arm_counter_offset,
         kvm_device_attr,
         kvm_enable_cap,
+        kvm_msi,
         kvm_userspace_memory_region,
         kvm_userspace_memory_region2,
         kvm_vcpu_init,
@@ -94,6 +96,28 @@ fn create_vcpu(vm: &Arc<Vm>, id: usize) -> Result<u32> {
 
     fd.fd_install(file);
     Ok(number)
+}
+
+/// KVM_SIGNAL_MSI: returns 1 if the message has arrived, 0 if the guest does not want it.
+///
+/// # Errors
+///
+/// `EINVAL` if there is no interrupt controller, no ITS at the address or no DeviceID, `ENODEV` if
+/// there is no ITS, `EBUSY` if it, or LPIs, are disabled.
+fn signal_msi(vm: &Vm, msi: &kvm_msi) -> Result<u32> {
+    let gic = vm.gic().and_then(|gic| gic.ready()).ok_or(EINVAL)?;
+    if msi.flags & !KVM_MSI_VALID_DEVID != 0 {
+        return Err(EINVAL);
+    }
+    if !gic.has_its() {
+        return Err(ENODEV);
+    }
+    if msi.flags != KVM_MSI_VALID_DEVID {
+        return Err(EINVAL);
+    }
+    let address = u64::from(msi.address_hi) << 32 | u64::from(msi.address_lo);
+
+    Ok(gic.message(address, msi.devid, msi.data)?.into())
 }
 
 fn writable_masks(vm: &Vm, arg: usize) -> Result {
@@ -173,7 +197,7 @@ impl AnonFile for VmFile {
             return Err(EIO);
         }
         match cmd {
-            KVM_CHECK_EXTENSION => return Ok(check_vm_extension(&vm.cpus, arg)),
+            KVM_CHECK_EXTENSION => return Ok(check_vm_extension(vm, arg)),
             KVM_CREATE_VCPU => return create_vcpu(vm, arg),
             KVM_SET_USER_MEMORY_REGION => {
                 let region: kvm_userspace_memory_region = read_user(arg)?;
@@ -188,6 +212,7 @@ impl AnonFile for VmFile {
                 enable_cap(vm, &cap)?;
             }
             KVM_CREATE_DEVICE => device::create(vm, arg)?,
+            KVM_SIGNAL_MSI => return signal_msi(vm, &read_user(arg)?),
             KVM_ARM_PREFERRED_TARGET => preferred_target(arg)?,
             KVM_ARM_SET_COUNTER_OFFSET => {
                 let offset: kvm_arm_counter_offset = read_user(arg)?;

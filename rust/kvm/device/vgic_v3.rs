@@ -71,7 +71,7 @@ impl Device for VgicV3 {
         if vm.gic().is_some() {
             return Err(EEXIST);
         }
-        Ok(Self(Gicv3::new()?))
+        Ok(Self(Gicv3::new(vm.memory.clone())?))
     }
 
     fn attach(&self, vm: &Vm) -> Result {
@@ -115,8 +115,7 @@ impl Device for VgicV3 {
             Attr::Init => vm.init_gic(),
             Attr::SavePendingTables => {
                 self.0.ready().ok_or(ENXIO)?;
-                // There are no LPIs, so there is nothing to save.
-                self.stopped(vm, |_, _| Ok(()))
+                self.stopped(vm, |gic, _| gic.save_pending())
             }
             Attr::Dist { offset } => {
                 let value = read_user(at)?;

@@ -5,20 +5,41 @@
 //! First there is only what user space says of it. Once it is initialised it has interrupts and
 //! registers, and its vCPUs are those that there are.
 
-use crate::vgic::{
-    setup::Setup,
-    vm::{
-        Member,
-        Vgic, //
+use crate::{
+    memory::Memory,
+    vgic::{
+        its::{
+            Around,
+            Its, //
+        },
+        redistributors::RedistRegisters,
+        setup::Setup,
+        vm::{
+            Member,
+            Vgic, //
+        },
     },
 };
 use kernel::{
+    new_spinlock_irq,
     prelude::*,
     sync::{
-        atomic::Atomic,
+        atomic::{
+            Atomic,
+            Full, //
+        },
         Arc,
-        SetOnce, //
+        SetOnce,
+        SpinLockIrq, //
     },
+};
+use kvm_core::its::{
+    lpi,
+    Event,
+    Forget,
+    LpiId,
+    Lpis as _,
+    Undelivered, //
 };
 use kvm_core::vgic::{
     dist::{
@@ -35,27 +56,11 @@ use kvm_core::vgic::{
 };
 use kvm_host::relaxed;
 
-/// What a vCPU's redistributor stores.
-struct Redistributor {
-    status: Atomic<u32>,
-    pendbaser: Atomic<u64>,
-}
-
-impl Redistributor {
-    const fn new() -> Self {
-        Self {
-            status: Atomic::new(0),
-            pendbaser: Atomic::new(0),
-        }
-    }
-}
-
 /// What a GIC has once it is initialised.
 struct Ready {
     vgic: Arc<Vgic>,
     status: Atomic<u32>,
-    propbaser: Atomic<u64>,
-    redistributors: KVec<Redistributor>,
+    redistributors: RedistRegisters,
 }
 
 /// A GICv3.
@@ -64,13 +69,22 @@ pub(crate) struct Gicv3 {
     #[pin]
     pub(crate) setup: Setup,
     ready: SetOnce<Ready>,
+    memory: Arc<Memory>,
+    /// The ITSs, in the order in which they were made. They go with the GIC.
+    #[pin]
+    itses: SpinLockIrq<KVec<Arc<Its>>>,
+    /// Whether there are any.
+    has_its: Atomic<u32>,
+    /// Whether an ITS has commands that nobody carries out.
+    commands: Atomic<u32>,
 }
 
 /// A GICv3 that is initialised.
 #[derive(Copy, Clone)]
 pub(crate) struct ReadyGic<'a> {
-    setup: &'a Setup,
+    gic: &'a Gicv3,
     ready: &'a Ready,
+    memory: &'a Memory,
 }
 
 impl Gicv3 {
@@ -79,11 +93,15 @@ impl Gicv3 {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new() -> Result<Arc<Self>> {
+    pub(crate) fn new(memory: Arc<Memory>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 setup <- Setup::new(),
                 ready: SetOnce::new(),
+                memory,
+                itses <- new_spinlock_irq!(KVec::new(), "kvm_vhe::Gicv3::itses"),
+                has_its: Atomic::new(0),
+                commands: Atomic::new(0),
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -93,9 +111,58 @@ impl Gicv3 {
     #[inline]
     pub(crate) fn ready(&self) -> Option<ReadyGic<'_>> {
         Some(ReadyGic {
-            setup: &self.setup,
+            gic: self,
             ready: self.ready.as_ref()?,
+            memory: &self.memory,
         })
+    }
+
+    /// Adds an ITS.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn add_its(&self, its: Arc<Its>) -> Result {
+        // The room is made before the lock, under which nothing may sleep, is taken.
+        let mut room: KVec<Arc<Its>> = KVec::new();
+        loop {
+            let mut itses = self.itses.lock();
+            if room.capacity() > itses.len() {
+                for other in itses.drain_all() {
+                    room.push(other, GFP_ATOMIC)?;
+                }
+                room.push(its, GFP_ATOMIC)?;
+                core::mem::swap(&mut *itses, &mut room);
+                break;
+            }
+            let wanted = itses.len() + 1;
+            drop(itses);
+            room = KVec::with_capacity(wanted, GFP_KERNEL_ACCOUNT)?;
+        }
+        relaxed::store(&self.has_its, 1);
+        Ok(())
+    }
+
+    /// Whether it has an ITS.
+    #[inline]
+    pub(crate) fn has_its(&self) -> bool {
+        relaxed::load(&self.has_its) != 0
+    }
+
+    /// The ITS that has this address in its frame, and the offset there. Anywhere.
+    pub(super) fn its_at(&self, ipa: u64) -> Option<(Arc<Its>, u64)> {
+        if !self.has_its() {
+            return None;
+        }
+        let itses = self.itses.lock();
+        itses
+            .iter()
+            .find_map(|its| Some((its.clone(), its.offset(ipa)?)))
+    }
+
+    /// The ITS with this number.
+    fn its(&self, n: usize) -> Option<Arc<Its>> {
+        self.itses.lock().get(n).cloned()
     }
 
     /// Its interrupts, if it is initialised.
@@ -114,24 +181,115 @@ impl Gicv3 {
         if self.ready.as_ref().is_some() {
             return Ok(());
         }
-        let mut redistributors = KVec::with_capacity(members.len(), GFP_KERNEL_ACCOUNT)?;
-        for _ in 0..members.len() {
-            redistributors.push(Redistributor::new(), GFP_KERNEL_ACCOUNT)?;
-        }
+        let redistributors = RedistRegisters::new(members.len())?;
         let vgic = Vgic::new(self.setup.take_irqs().spis(), members)?;
         self.ready.populate(Ready {
             vgic: Arc::new(vgic, GFP_KERNEL_ACCOUNT)?,
             status: Atomic::new(0),
-            propbaser: Atomic::new(0),
             redistributors,
         });
         Ok(())
     }
 }
 
-impl ReadyGic<'_> {
-    fn redistributor(&self, vcpu: usize) -> Option<&Redistributor> {
-        self.ready.redistributors.get(vcpu)
+impl<'a> ReadyGic<'a> {
+    /// Its interrupts.
+    #[inline]
+    pub(crate) fn vgic(&self) -> &'a Vgic {
+        &self.ready.vgic
+    }
+
+    /// What is around its LPIs.
+    pub(crate) fn around(self) -> Around<'a> {
+        Around {
+            vgic: self.vgic(),
+            memory: self.memory,
+            redistributors: &self.ready.redistributors,
+        }
+    }
+
+    /// Whether it has an ITS.
+    pub(crate) fn has_its(self) -> bool {
+        self.gic.has_its()
+    }
+
+    /// A vCPU accesses the frame of an ITS; `value` is what it writes. [`None`] if the address is in
+    /// none. May sleep.
+    pub(crate) fn access_its(self, ipa: u64, len: usize, value: Option<u64>) -> Option<u64> {
+        let (its, offset) = self.gic.its_at(ipa)?;
+        let Some(value) = value else {
+            return Some(its.read(offset, len));
+        };
+        its.write(self.around(), offset, len, value);
+        if its.process(self.around()) {
+            relaxed::store(&self.gic.commands, 1);
+        }
+        Some(0)
+    }
+
+    /// Whether this is the address of an ITS.
+    #[inline]
+    pub(crate) fn is_its(self, ipa: u64) -> bool {
+        self.gic.its_at(ipa).is_some()
+    }
+
+    /// Carries out some of the commands that are left. Returns whether there are more. May sleep.
+    #[inline]
+    pub(crate) fn carry_on(self) -> bool {
+        relaxed::load(&self.gic.commands) != 0 && self.carry_on_now()
+    }
+
+    fn carry_on_now(self) -> bool {
+        let (mut n, mut more) = (0, false);
+
+        // Who leaves some says so after this.
+        self.gic.commands.xchg(0, Full);
+        while let Some(its) = self.gic.its(n) {
+            more |= its.process(self.around());
+            n += 1;
+        }
+        if more {
+            relaxed::store(&self.gic.commands, 1);
+        }
+        more
+    }
+
+    /// A device writes `event` to the doorbell at `address`. Returns whether the guest wants it. May
+    /// sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is no ITS at the address, `EBUSY` if it is
+    /// disabled, or LPIs are where the message goes.
+    pub(crate) fn message(self, address: u64, device: u32, event: u32) -> Result<bool> {
+        let (its, _) = self.gic.its_at(address).ok_or(EINVAL)?;
+        let result = match Event::new(device, event) {
+            Some(event) => its.message(self.around(), event),
+            None => Err(Undelivered::Unmapped),
+        };
+        match result {
+            Ok(()) => Ok(true),
+            Err(Undelivered::Unmapped) => Ok(false),
+            Err(Undelivered::Disabled) => Err(EBUSY),
+        }
+    }
+
+    /// As [`message`](Self::message), if nothing needs to be waited for. Returns whether it is done.
+    /// Anywhere.
+    pub(crate) fn message_at_once(self, address: u64, device: u32, event: u32) -> bool {
+        match (self.gic.its_at(address), Event::new(device, event)) {
+            (Some((its, _)), Some(event)) => its.message_at_once(self.around(), event),
+            _ => false,
+        }
+    }
+
+    /// Writes the pending LPIs to the tables of the vCPUs.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`.
+    pub(crate) fn save_pending(self) -> Result {
+        lpi::save_pending(&self.around().lpis()).map_err(|_| EFAULT)
     }
 }
 
@@ -144,15 +302,15 @@ impl Distributor for ReadyGic<'_> {
     }
 
     fn has_lpis(&self) -> bool {
-        false
+        self.gic.has_its()
     }
 
     fn revision(&self) -> Revision {
-        self.setup.revision()
+        self.gic.setup.revision()
     }
 
     fn set_revision(&self, revision: Revision) {
-        self.setup.set_revision(revision);
+        self.gic.setup.set_revision(revision);
     }
 
     fn dist_status(&self) -> u32 {
@@ -174,53 +332,89 @@ impl Redistributors for ReadyGic<'_> {
     }
 
     fn is_last(&self, vcpu: usize) -> bool {
-        let vcpus = self.ready.redistributors.len();
-        self.setup
+        let vcpus = self.ready.redistributors.count();
+        self.gic
+            .setup
             .with_frames(|frames| frames.is_last(vcpu, vcpus))
             .unwrap_or(false)
     }
 
     fn redist_status(&self, vcpu: usize) -> u32 {
-        self.redistributor(vcpu)
-            .map_or(0, |redist| relaxed::load(&redist.status))
+        self.ready.redistributors.status(vcpu)
     }
 
     fn set_redist_status(&self, vcpu: usize, value: u32) {
-        if let Some(redist) = self.redistributor(vcpu) {
-            relaxed::store(&redist.status, value);
+        self.ready.redistributors.set_status(vcpu, value);
+    }
+
+    fn lpis(&self, vcpu: usize) -> Lpis {
+        if self.ready.redistributors.lpis(vcpu) {
+            Lpis::Enabled
+        } else {
+            Lpis::Disabled
         }
     }
 
-    fn lpis(&self, _vcpu: usize) -> Lpis {
-        Lpis::Disabled
+    /// Without memory for what is needed LPIs stay disabled, which the guest sees.
+    fn enable_lpis(&self, vcpu: usize) {
+        let Some(member) = self.vgic().member(vcpu) else {
+            return;
+        };
+        if member.prepare_lpis().is_err() {
+            return;
+        }
+        self.ready.redistributors.set_lpis(vcpu, true);
+        if !self.pendbaser(vcpu).ptz() {
+            // What cannot be read is the guest's business.
+            let _ = lpi::load_pending(&self.around().lpis(), vcpu);
+        }
     }
 
-    fn enable_lpis(&self, _vcpu: usize) {}
+    fn disable_lpis(&self, vcpu: usize) {
+        let (surroundings, mut n) = (self.around().lpis(), 0);
 
-    fn disable_lpis(&self, _vcpu: usize) {}
+        self.ready.redistributors.set_lpis(vcpu, false);
+        while let Some(its) = self.gic.its(n) {
+            its.forget(Forget::All);
+            n += 1;
+        }
+        let mut from = Some(LpiId::MIN);
+        while let Some(lpi) = from.and_then(|id| surroundings.at_or_after(id)) {
+            from = surroundings.id(&lpi).next();
+            if surroundings.target(&lpi) == Some(vcpu) {
+                surroundings.set_pending(&lpi, false);
+            }
+        }
+    }
 
     fn propbaser(&self) -> GicrPropbaser {
-        GicrPropbaser::from_raw(relaxed::load(&self.ready.propbaser))
+        self.ready.redistributors.propbaser()
     }
 
     fn set_propbaser(&self, value: GicrPropbaser) {
-        relaxed::store(&self.ready.propbaser, value.into_raw());
+        self.ready.redistributors.set_propbaser(value);
     }
 
     fn pendbaser(&self, vcpu: usize) -> GicrPendbaser {
-        let redist = self.redistributor(vcpu);
-        GicrPendbaser::from_raw(redist.map_or(0, |redist| relaxed::load(&redist.pendbaser)))
+        self.ready.redistributors.pendbaser(vcpu)
     }
 
     fn set_pendbaser(&self, vcpu: usize, value: GicrPendbaser) {
-        if let Some(redist) = self.redistributor(vcpu) {
-            relaxed::store(&redist.pendbaser, value.into_raw());
+        self.ready.redistributors.set_pendbaser(vcpu, value);
+    }
+
+    fn invalidate(&self, vcpu: usize, intid: IntId) {
+        if let Some(lpi) = self.vgic().lpis().get(intid) {
+            if lpi.irq().target() == Some(vcpu) {
+                // As above.
+                let _ = lpi::reload(&self.around().lpis(), &lpi);
+            }
         }
     }
 
-    fn invalidate(&self, _vcpu: usize, _intid: IntId) {}
-
-    fn invalidate_all(&self, _vcpu: usize) {}
+    fn invalidate_all(&self, vcpu: usize) {
+        lpi::reload_all(&self.around().lpis(), vcpu);
+    }
 
     fn is_invalidating(&self, _vcpu: usize) -> bool {
         false

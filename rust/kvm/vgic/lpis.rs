@@ -200,11 +200,8 @@ impl Vgic {
     /// still take it.
     pub(crate) fn unmap_lpi(&self, lpi: Arc<Lpi>) {
         let removed = self.lpis().remove(&lpi);
-        lpi.irq.update(|irq| {
-            irq.clear_pending()
-                .set_enabled(false)
-                .set_target(None)
-        });
+        lpi.irq
+            .update(|irq| irq.clear_pending().set_enabled(false).set_target(None));
         drop((removed, lpi));
     }
 }

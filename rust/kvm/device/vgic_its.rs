@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! KVM_DEV_TYPE_ARM_VGIC_ITS: an ITS, to user space.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-its.rst.
+
+use crate::{
+    device::Device,
+    ioctl::{
+        read_user,
+        write_user, //
+    },
+    vcpu::State,
+    vgic::{
+        Its,
+        ReadyGic, //
+    },
+    vm::Vm, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kvm_core::its::frame::check_attribute;
+use kvm_host::{
+    abi::*,
+    lock::KillableGuard,
+    uapi::kvm_device_attr, //
+};
+
+/// What the address reads as if it is not set.
+const NO_ADDRESS: u64 = u64::MAX;
+
+/// An ITS.
+pub(crate) struct VgicIts(Arc<Its>);
+
+/// What an attribute is.
+enum Attr {
+    Address,
+    Init,
+    Reset,
+    Save,
+    Restore,
+    Register(u64),
+}
+
+impl Attr {
+    /// The attribute, if it exists.
+    ///
+    /// # Errors
+    ///
+    /// `ENXIO`, for an address other than the ITS's `ENODEV`.
+    fn new(attr: &kvm_device_attr) -> Result<Self> {
+        match (attr.group, u32::try_from(attr.attr)) {
+            (KVM_DEV_ARM_VGIC_GRP_ADDR, Ok(KVM_VGIC_ITS_ADDR_TYPE)) => Ok(Self::Address),
+            (KVM_DEV_ARM_VGIC_GRP_ADDR, _) => Err(ENODEV),
+            (KVM_DEV_ARM_VGIC_GRP_CTRL, Ok(KVM_DEV_ARM_VGIC_CTRL_INIT)) => Ok(Self::Init),
+            (KVM_DEV_ARM_VGIC_GRP_CTRL, Ok(KVM_DEV_ARM_ITS_CTRL_RESET)) => Ok(Self::Reset),
+            (KVM_DEV_ARM_VGIC_GRP_CTRL, Ok(KVM_DEV_ARM_ITS_SAVE_TABLES)) => Ok(Self::Save),
+            (KVM_DEV_ARM_VGIC_GRP_CTRL, Ok(KVM_DEV_ARM_ITS_RESTORE_TABLES)) => Ok(Self::Restore),
+            (KVM_DEV_ARM_VGIC_GRP_ITS_REGS, _) => Ok(Self::Register(attr.attr)),
+            _ => Err(ENXIO),
+        }
+    }
+}
+
+impl Device for VgicIts {
+    const NAME: &'static CStr = c"kvm-arm-vgic-its";
+
+    fn new(vm: &Arc<Vm>) -> Result<Self> {
+        vm.gic().ok_or(ENODEV)?;
+        Ok(Self(Its::new()?))
+    }
+
+    fn attach(&self, vm: &Vm) -> Result {
+        vm.gic().ok_or(ENODEV)?.add_its(self.0.clone())
+    }
+
+    fn has(&self, _vm: &Vm, attr: &kvm_device_attr) -> Result {
+        match Attr::new(attr) {
+            Ok(Attr::Register(offset)) => check_attribute(offset).map_err(Its::refused),
+            Ok(_) => Ok(()),
+            Err(_) => Err(ENXIO),
+        }
+    }
+
+    fn set(&self, vm: &Vm, attr: &kvm_device_attr) -> Result {
+        let at = attr.addr as usize;
+
+        match Attr::new(attr)? {
+            Attr::Address => self.0.set_base(read_user(at)?, vm.ipa),
+            Attr::Init => Ok(()),
+            Attr::Reset => stopped(vm, |gic| {
+                self.0.reset(gic.around());
+                Ok(())
+            }),
+            Attr::Save => stopped(vm, |gic| self.0.save(gic.around())),
+            Attr::Restore => stopped(vm, |gic| self.0.restore(gic.around())),
+            Attr::Register(offset) => {
+                let value = read_user(at)?;
+                check_attribute(offset).map_err(Its::refused)?;
+                self.0.base().ok_or(ENXIO)?;
+                stopped(vm, |gic| self.0.user_write(gic.around(), offset, value))
+            }
+        }
+    }
+
+    fn get(&self, vm: &Vm, attr: &kvm_device_attr) -> Result {
+        let at = attr.addr as usize;
+
+        match Attr::new(attr)? {
+            Attr::Address => write_user(at, &self.0.base().unwrap_or(NO_ADDRESS)),
+            Attr::Register(offset) => {
+                check_attribute(offset).map_err(Its::refused)?;
+                self.0.base().ok_or(ENXIO)?;
+                let value = stopped(vm, |_| self.0.user_read(offset))?;
+                write_user(at, &value)
+            }
+            Attr::Init | Attr::Reset | Attr::Save | Attr::Restore => Err(ENXIO),
+        }
+    }
+}
+
+/// Locks the vCPUs, so that none runs, and calls `f`.
+///
+/// # Errors
+///
+/// `EBUSY` if a vCPU runs, `ENXIO` if the interrupt controller is not initialised, and what `f`
+/// returns.
+fn stopped<R>(vm: &Vm, f: impl FnOnce(ReadyGic<'_>) -> Result<R>) -> Result<R> {
+    let vcpus = vm.vcpus()?;
+    let mut stopped: KVec<KillableGuard<'_, State>> = KVec::with_capacity(vcpus.len(), GFP_KERNEL)?;
+
+    for vcpu in &vcpus {
+        stopped.push(vcpu.try_state().ok_or(EBUSY)?, GFP_KERNEL)?;
+    }
+    f(vm.gic().and_then(|gic| gic.ready()).ok_or(ENXIO)?)
+}
