@@ -11,7 +11,7 @@
 //! [`register`] is the table of a vCPU's; [`one_reg`] names them to user space. [`ipa`], [`cpu`],
 //! [`vm_idreg`] and [`traps`] hold the decisions that are made from ID registers. [`context`] is a
 //! vCPU's registers to whoever emulates an instruction; on it stand [`inject`], [`mmio`],
-//! [`stage1`], [`events`] and [`guest_debug`], and beside it [`setway`], [`exit_reason`] and
+//! [`stage1`], [`events`] and [`guest_debug`], and beside it [`mmio_bus`], [`setway`], [`exit_reason`] and
 //! [`timer`].
 //! [`smccc`], [`psci`] and [`firmware`] are what a guest finds behind HVC and SMC. [`stage2`],
 //! [`memslot`], [`vmid`] and [`invalidate`] are a VM's memory. [`its`] translates messages into
@@ -55,6 +55,8 @@ pub mod context;
 pub mod inject;
 
 pub mod mmio;
+
+pub mod mmio_bus;
 
 pub mod stage1;
 
