@@ -30,6 +30,7 @@ pub mod debug_regs;
 
 pub mod counters;
 pub mod cpu_pm;
+pub mod eventfd;
 pub mod file;
 pub mod firmware_irqs;
 pub mod guest_page;
@@ -44,6 +45,7 @@ pub mod syscore;
 pub mod time;
 
 pub mod cache;
+pub mod coalesced_ring;
 pub mod guest_time;
 pub mod guest_timer;
 pub mod guest_tlb;
@@ -51,6 +53,7 @@ pub mod ich;
 pub mod kick;
 pub mod preempt_notifier;
 pub mod profiling;
+pub mod rcu_cell;
 pub mod signal_mask;
 pub mod task_work;
 pub mod trace;

@@ -17,6 +17,7 @@ pub trait Word: AtomicType {}
 
 impl Word for u32 {}
 impl Word for u64 {}
+impl<T> Word for *mut T {}
 
 /// Loads the value, without any order to other accesses.
 #[inline(always)]

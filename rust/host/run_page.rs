@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `struct kvm_run` and the ring of coalesced MMIO, which a vCPU shares with its VMM.
+//! `struct kvm_run`, which a vCPU shares with its VMM.
 //!
 //! api.rst, "5. The kvm_run structure". The VMM may write to it at any time, also while the vCPU
 //! runs: nothing that the kernel wrote there is trusted when read back.
 
 use crate::{
     abi::*,
-    bindings::{
-        kvm_coalesced_mmio,
-        kvm_coalesced_mmio_ring,
-        kvm_run, //
-    },
+    bindings::kvm_run,
     shared_page::{
         Field,
         SharedPages, //
@@ -27,16 +23,12 @@ use kernel::{
         BorrowedPage,
         PAGE_SIZE, //
     },
-    prelude::*,
-    transmute::AsBytes, //
+    prelude::*, //
 };
-
-/// The number of pages: `struct kvm_run`, and the ring. `KVM_GET_VCPU_MMAP_SIZE` is their size.
-pub const RUN_PAGES: usize = 2;
 
 const _: () = assert!(size_of::<kvm_run>() <= PAGE_SIZE);
 
-type RunField<T> = Field<RUN_PAGES, T>;
+type RunField<T> = Field<1, T>;
 
 /// The fields of the structure in use on arm64.
 mod field {
@@ -99,23 +91,10 @@ mod field {
     pub(super) const ARGS: [RunField<u64>; 6] = array(HYPERCALL_ARGS);
     pub(super) const SYSTEM_EVENT: [RunField<u64>; MAX_DATA] = array(EVENT_DATA);
     pub(super) const INTERNAL_ERROR: [RunField<u64>; MAX_DATA] = array(INTERNAL_DATA);
-
-    // The ring is on the page that KVM_CAP_COALESCED_MMIO names.
-    const RING: usize = KVM_COALESCED_MMIO_PAGE_OFFSET as usize * PAGE_SIZE;
-    pub(super) const RING_FIRST: RunField<u32> =
-        RunField::at(RING + offset_of!(kvm_coalesced_mmio_ring, first));
-    pub(super) const RING_LAST: RunField<u32> =
-        RunField::at(RING + offset_of!(kvm_coalesced_mmio_ring, last));
-    pub(super) const RING_ENTRIES: usize = RING + size_of::<kvm_coalesced_mmio_ring>();
 }
 
 /// The most data that goes with a system event or an internal error, in 64-bit words.
 pub const MAX_DATA: usize = 16;
-
-/// The number of entries in the ring of coalesced MMIO, `KVM_COALESCED_MMIO_MAX`; one is always
-/// empty.
-pub const COALESCED_MMIO_MAX: u32 =
-    ((PAGE_SIZE - size_of::<kvm_coalesced_mmio_ring>()) / size_of::<kvm_coalesced_mmio>()) as u32;
 
 /// Why `KVM_RUN` returns to the VMM: `exit_reason` and what belongs to it.
 pub enum Exit<'a> {
@@ -125,7 +104,7 @@ pub enum Exit<'a> {
         reason: u64,
     },
     /// `KVM_EXIT_MMIO`: the VMM is to read a device; `KVM_RUN` then finds the answer in
-    /// [`RunPages::mmio_data`].
+    /// [`RunPage::mmio_data`].
     MmioRead {
         /// The guest-physical address.
         address: u64,
@@ -198,11 +177,11 @@ pub enum Exit<'a> {
     },
 }
 
-/// The pages that a vCPU shares with its VMM.
-pub struct RunPages(SharedPages<RUN_PAGES>);
+/// The page that a vCPU shares with its VMM.
+pub struct RunPage(SharedPages<1>);
 
-impl RunPages {
-    /// Allocates them, all zeroes. May sleep.
+impl RunPage {
+    /// Allocates it, all zeroes. May sleep.
     ///
     /// # Errors
     ///
@@ -211,9 +190,9 @@ impl RunPages {
         SharedPages::new().map(Self)
     }
 
-    /// A page for the VMM's mapping: [`AnonFile::page`](crate::file::AnonFile::page).
-    pub fn page(&self, index: usize) -> Option<BorrowedPage<'_>> {
-        self.0.page(index)
+    /// The page for the VMM's mapping: [`AnonFile::page`](crate::file::AnonFile::page).
+    pub fn page(&self) -> Option<BorrowedPage<'_>> {
+        self.0.page(0)
     }
 
     /// Whether the VMM wants `KVM_RUN` to return before the guest is entered.
@@ -340,33 +319,5 @@ impl RunPages {
     /// Tells the VMM the levels of the lines of in-kernel devices, `KVM_ARM_DEV_*`.
     pub fn set_device_irq_level(&self, level: u64) {
         self.0.write(field::DEVICE_IRQ_LEVEL, level);
-    }
-
-    /// Puts a write into the ring of coalesced MMIO. The caller serialises calls.
-    ///
-    /// api.rst, "4.116 KVM_REGISTER_COALESCED_MMIO".
-    ///
-    /// # Errors
-    ///
-    /// `ENOSPC` if the ring is full, or the VMM has left nonsense in it: the write is then an exit.
-    pub fn push_coalesced_mmio(&self, entry: &kvm_coalesced_mmio) -> Result {
-        let last = self.0.read(field::RING_LAST);
-        // Pairs with the VMM's release of entries that it has taken out.
-        let first = self.0.read_acquire(field::RING_FIRST);
-        if last >= COALESCED_MMIO_MAX {
-            return Err(ENOSPC);
-        }
-        let next = (last + 1) % COALESCED_MMIO_MAX;
-        if next == first {
-            return Err(ENOSPC);
-        }
-
-        self.0.write_at(
-            field::RING_ENTRIES + last as usize * size_of::<kvm_coalesced_mmio>(),
-            entry.as_bytes(),
-        )?;
-        // The VMM takes the entry out once it sees the new index.
-        self.0.write_release(field::RING_LAST, next);
-        Ok(())
     }
 }

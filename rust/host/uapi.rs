@@ -94,6 +94,14 @@ const _: () = assert!(size_of::<kvm_irq_routing_entry>() == 4 * 4 + 32);
 // as the members of the union differ in size; nobody gives one to user space.
 unsafe impl FromBytes for kvm_irq_routing_entry {}
 
+impl kvm_coalesced_mmio_zone {
+    /// Whether its addresses are those of ports: 0 or 1 where user space has made sense.
+    pub fn pio(&self) -> u32 {
+        // SAFETY: Both members of the union are this integer.
+        unsafe { self.__bindgen_anon_1.pio }
+    }
+}
+
 /// An all-zero structure, to fill in for user space.
 pub fn zeroed<T: FromBytes>() -> T {
     // SAFETY: Any bytes are a valid `T`, by `FromBytes`.

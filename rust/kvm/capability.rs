@@ -19,6 +19,7 @@ use kvm_core::{
 };
 use kvm_host::{
     abi::*,
+    coalesced_ring::RING_PAGE,
     uapi::kvm_enable_cap, //
 };
 
@@ -52,6 +53,9 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
         | KVM_CAP_ARM_WRITABLE_IMP_ID_REGS
         | KVM_CAP_INTERNAL_ERROR_DATA
         | KVM_CAP_SYSTEM_EVENT_DATA
+        | KVM_CAP_IOEVENTFD
+        | KVM_CAP_IOEVENTFD_ANY_LENGTH
+        | KVM_CAP_COALESCED_PIO
         | KVM_CAP_PTP_KVM
         | KVM_CAP_COUNTER_OFFSET
         | KVM_CAP_ARM_USER_IRQ
@@ -63,6 +67,7 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
         KVM_CAP_NR_MEMSLOTS => SlotId::COUNT.into(),
         KVM_CAP_NR_VCPUS => kvm_host::machine::online_cpus().min(MAX_VCPUS as u32),
         KVM_CAP_MAX_VCPUS | KVM_CAP_MAX_VCPU_ID => MAX_VCPUS as u32,
+        KVM_CAP_COALESCED_MMIO => RING_PAGE,
         KVM_CAP_SET_GUEST_DEBUG => 1,
         KVM_CAP_SET_GUEST_DEBUG2 => GuestDebug::VALID,
         KVM_CAP_GUEST_DEBUG_HW_BPS => cpus.debug_resources().breakpoints() as u32,

@@ -7,6 +7,7 @@
 
 mod abort;
 mod call;
+mod mmio;
 mod setway;
 mod sysreg;
 
@@ -146,6 +147,7 @@ impl Run<'_> {
                 self.advance(esr);
                 Fast::Guest
             }
+            ExceptionClass::DataAbortLower if self.bus_write(esr) => Fast::Guest,
             ExceptionClass::Wfx
             | ExceptionClass::DataAbortLower
             | ExceptionClass::InstructionAbortLower

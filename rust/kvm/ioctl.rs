@@ -22,11 +22,13 @@ use kernel::{
     },
 };
 use kvm_host::uapi::{
+    kvm_coalesced_mmio_zone,
     kvm_arm_counter_offset,
     kvm_create_device,
     kvm_device_attr,
     kvm_enable_cap,
     kvm_guest_debug,
+    kvm_ioeventfd,
     kvm_mp_state,
     kvm_msi,
     kvm_one_reg,
@@ -56,6 +58,9 @@ pub(crate) const KVM_GET_VCPU_MMAP_SIZE: u32 = _IO(KVMIO, 0x04);
 pub(crate) const KVM_CREATE_VCPU: u32 = _IO(KVMIO, 0x41);
 pub(crate) const KVM_SET_USER_MEMORY_REGION: u32 = iow::<kvm_userspace_memory_region>(0x46);
 pub(crate) const KVM_SET_USER_MEMORY_REGION2: u32 = iow::<kvm_userspace_memory_region2>(0x49);
+pub(crate) const KVM_REGISTER_COALESCED_MMIO: u32 = iow::<kvm_coalesced_mmio_zone>(0x67);
+pub(crate) const KVM_UNREGISTER_COALESCED_MMIO: u32 = iow::<kvm_coalesced_mmio_zone>(0x68);
+pub(crate) const KVM_IOEVENTFD: u32 = iow::<kvm_ioeventfd>(0x79);
 pub(crate) const KVM_ENABLE_CAP: u32 = iow::<kvm_enable_cap>(0xa3);
 pub(crate) const KVM_ARM_PREFERRED_TARGET: u32 = ior::<kvm_vcpu_init>(0xaf);
 pub(crate) const KVM_ARM_SET_COUNTER_OFFSET: u32 = iow::<kvm_arm_counter_offset>(0xb5);

@@ -14,6 +14,13 @@ mod power;
 
 mod memory;
 
+mod vgic;
+
+mod bus;
+
+mod coalesced;
+mod ioeventfd;
+
 mod timer;
 mod vcpu;
 

@@ -30,11 +30,8 @@ use kvm_host::{
         Alarm,
         AlarmSetter, //
     },
-    irqs::{
-        with_irqs_off,
-        IrqsOff, //
-    },
-    run_page::RunPages,
+    irqs::IrqsOff,
+    run_page::RunPage,
     time, //
 };
 
@@ -83,7 +80,7 @@ impl<'a> Timers<'a> {
     }
 
     /// Tells user space the lines' levels, if they are its.
-    pub(crate) fn tell(&mut self, page: &RunPages) {
+    pub(crate) fn tell(&mut self, page: &RunPage) {
         if self.pins.wires.is_none() {
             *self.told = self.pins.cpu.lines();
             page.set_device_irq_level(self.told.into_raw());

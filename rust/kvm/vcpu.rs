@@ -63,7 +63,7 @@ use kvm_host::{
     },
     neon::FpState,
     relaxed,
-    run_page::RunPages,
+    run_page::RunPage,
     signal_mask::SignalSet,
     vcpu::VcpuCpu, //
 };
@@ -77,6 +77,8 @@ kvm_host::counters! {
         Load = "loads",
         /// Puts.
         Put = "puts",
+        /// Writes to devices that the VM's bus took, without an exit to user space.
+        BusWrite = "mmio_writes_in_kernel",
         /// Flushes of the VM's memory because of set/way operations.
         SetWayFlush = "set_way_flushes",
         /// Bytes that these cleaned and invalidated.
@@ -188,7 +190,7 @@ pub(crate) fn pstate_features(features: VmFeatures) -> PstateFeatures {
 #[pin_data]
 pub(crate) struct Vcpu {
     pub(crate) id: u32,
-    pub(crate) run: RunPages,
+    pub(crate) run: RunPage,
     pub(crate) kick: Arc<Kick>,
     #[pin]
     pub(crate) power: Power,
@@ -256,7 +258,7 @@ impl Vcpu {
         Arc::pin_init(
             try_pin_init!(Self {
                 id,
-                run: RunPages::new()?,
+                run: RunPage::new()?,
                 kick,
                 power <- Power::new(),
                 mpidr: Atomic::new(mpidr),

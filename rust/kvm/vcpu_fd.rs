@@ -54,6 +54,7 @@ use kvm_host::{
         KVM_ARM_VCPU_PVTIME_IPA,
         KVM_ARM_VCPU_TIMER_CTRL, //
     },
+    coalesced_ring::RING_PAGE,
     debug_regs::DEBUG_REGS,
     file::AnonFile,
     signal_mask::SignalSet,
@@ -259,7 +260,13 @@ impl AnonFile for VcpuFile {
     const MAPPABLE: bool = true;
 
     fn page(&self, index: usize) -> Option<BorrowedPage<'_>> {
-        self.vcpu.run.page(index)
+        const RING: usize = RING_PAGE as usize;
+
+        match index {
+            0 => self.vcpu.run.page(),
+            RING => self.vm.bus.ring.page(),
+            _ => None,
+        }
     }
 
     fn ioctl(file: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<u32> {

@@ -11,6 +11,7 @@ pub(crate) use self::config::{
     Frozen, //
 };
 use crate::{
+    bus::Bus,
     cpus::Cpus,
     memory::Memory,
     vcpu::{
@@ -88,6 +89,9 @@ pub(crate) struct Vm {
     _notifier: MmuNotifier<Memory>,
     #[pin]
     pub(crate) config: Config,
+    /// Devices whose writes need no exit.
+    #[pin]
+    pub(crate) bus: Bus,
     #[pin]
     vcpus: SpinLock<Vcpus>,
     /// Its interrupt controller, from when it has one.
@@ -126,12 +130,9 @@ impl Vm {
                 memory,
                 _notifier <- MmuNotifier::register(&users, notified),
                 config <- Config::new(cpus),
-                vcpus <- new_spinlock!(Vcpus {
-                    list: KVec::new(),
-                    closed: false,
-                }, "kvm_vhe::Vm::vcpus"),
-                gic: SetOnce::new(),
-                gic_init <- new_mutex!((), "kvm_vhe::Vm::gic_init"),
+                bus <- Bus::new(),
+                vcpus <- new_spinlock!(KVec::new(), "kvm_vhe::Vm::vcpus"),
+                vgic: SetOnce::new(),
                 nisv_to_user: AtomicFlag::new(false),
                 offsets <- new_spinlock!(CounterOffsets::new(counter()), "kvm_vhe::Vm::offsets"),
             }? Error),

@@ -56,10 +56,11 @@ use kvm_host::{
         AnonFile, //
     },
     uapi::{
+        kvm_coalesced_mmio_zone,
         kvm_arm_counter_offset,
         kvm_device_attr,
         kvm_enable_cap,
-        kvm_msi,
+        kvm_ioeventfd,
         kvm_userspace_memory_region,
         kvm_userspace_memory_region2,
         kvm_vcpu_init,
@@ -206,6 +207,18 @@ impl AnonFile for VmFile {
             KVM_SET_USER_MEMORY_REGION2 => {
                 let region: kvm_userspace_memory_region2 = read_user(arg)?;
                 vm.memory.set_region(&region)?;
+            }
+            KVM_REGISTER_COALESCED_MMIO => {
+                let zone: kvm_coalesced_mmio_zone = read_user(arg)?;
+                vm.bus.register_coalesced(&zone)?;
+            }
+            KVM_UNREGISTER_COALESCED_MMIO => {
+                let zone: kvm_coalesced_mmio_zone = read_user(arg)?;
+                vm.bus.unregister_coalesced(&zone)?;
+            }
+            KVM_IOEVENTFD => {
+                let args: kvm_ioeventfd = read_user(arg)?;
+                vm.bus.ioeventfd(&args)?;
             }
             KVM_ENABLE_CAP => {
                 let cap: kvm_enable_cap = read_user(arg)?;

@@ -146,6 +146,12 @@ impl Memory {
         self.ipa.size()
     }
 
+    /// Whether there is memory at a guest address that the guest may write to.
+    pub(crate) fn is_writable(&self, ipa: u64) -> bool {
+        let slot = self.mmu.lock().slots.find(ipa);
+        slot.is_some_and(|(_, flags)| !flags.contains(Flags::READONLY))
+    }
+
     /// Whether there is memory at a guest address.
     pub(crate) fn is_memory(&self, ipa: u64) -> bool {
         self.mmu.lock().slots.find(ipa).is_some()
