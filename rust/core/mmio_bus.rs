@@ -97,9 +97,7 @@ impl Doorbell {
             0 | 1 | 2 | 4 | 8 => len as u8,
             _ => return Err(BadDoorbell::Length(len)),
         };
-        address
-            .checked_add(len.into())
-            .ok_or(BadDoorbell::Wraps)?;
+        address.checked_add(len.into()).ok_or(BadDoorbell::Wraps)?;
         let space = if flags & IOEVENTFD_PIO != 0 {
             Space::Ports
         } else {

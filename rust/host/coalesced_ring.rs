@@ -97,8 +97,7 @@ impl CoalescedRing {
         };
 
         self.page.write_at(
-            size_of::<kvm_coalesced_mmio_ring>()
-                + last as usize * size_of::<kvm_coalesced_mmio>(),
+            size_of::<kvm_coalesced_mmio_ring>() + last as usize * size_of::<kvm_coalesced_mmio>(),
             entry.as_bytes(),
         )?;
         // The VMM takes the entry out once it sees the new index.

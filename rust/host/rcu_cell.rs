@@ -12,8 +12,7 @@ use crate::{
 };
 use core::marker::PhantomData;
 use kernel::{
-    bindings as linux,
-    new_mutex,
+    bindings as linux, new_mutex,
     prelude::*,
     sync::{
         atomic::{

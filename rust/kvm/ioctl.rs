@@ -22,9 +22,8 @@ use kernel::{
     },
 };
 use kvm_host::uapi::{
-    kvm_coalesced_mmio_zone,
     kvm_arm_counter_offset,
-    kvm_create_device,
+    kvm_coalesced_mmio_zone,
     kvm_device_attr,
     kvm_enable_cap,
     kvm_guest_debug,

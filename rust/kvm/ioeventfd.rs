@@ -34,8 +34,8 @@ impl Bus {
     /// that there are not, or a range that wraps around; `EEXIST` if a write could signal another one
     /// as well; `ENOENT` if there is none like that to be detached; `ENOMEM`.
     pub(crate) fn ioeventfd(&self, args: &kvm_ioeventfd) -> Result {
-        let doorbell = Doorbell::new(args.addr, args.len, args.flags, args.datamatch)
-            .map_err(|_| EINVAL)?;
+        let doorbell =
+            Doorbell::new(args.addr, args.len, args.flags, args.datamatch).map_err(|_| EINVAL)?;
         let eventfd = EventFd::from_fd(args.fd)?;
 
         if args.flags & IOEVENTFD_DEASSIGN != 0 {
@@ -60,7 +60,12 @@ impl Bus {
     fn detach(&self, doorbell: &Doorbell, eventfd: &EventFd) -> Result {
         self.table.update(|table| {
             let at = index_of(&table.bells, doorbell)
-                .filter(|at| table.bells.get(*at).is_some_and(|bell| *bell.eventfd == *eventfd))
+                .filter(|at| {
+                    table
+                        .bells
+                        .get(*at)
+                        .is_some_and(|bell| *bell.eventfd == *eventfd)
+                })
                 .ok_or(ENOENT)?;
             let others = table.bells.iter().enumerate().filter(|(i, _)| *i != at);
 

@@ -56,8 +56,8 @@ use kvm_host::{
         AnonFile, //
     },
     uapi::{
-        kvm_coalesced_mmio_zone,
         kvm_arm_counter_offset,
+        kvm_coalesced_mmio_zone,
         kvm_device_attr,
         kvm_enable_cap,
         kvm_ioeventfd,

@@ -53,7 +53,11 @@ impl Args {
     }
 
     fn rung_by(&self, write: &Write) -> bool {
-        let value = write.data.iter().rev().fold(0, |v, b| v << 8 | u64::from(*b));
+        let value = write
+            .data
+            .iter()
+            .rev()
+            .fold(0, |v, b| v << 8 | u64::from(*b));
         self.flags & IOEVENTFD_PIO == 0
             && self.ipa == write.ipa
             && (self.len == 0 || self.len == u32::from(write.size.bytes()))
@@ -80,7 +84,11 @@ fn args() -> impl Strategy<Value = Args> {
         .prop_map(|(ipa, len, flags, datamatch)| Args {
             ipa,
             len,
-            flags: if len == 0 { flags & IOEVENTFD_PIO } else { flags },
+            flags: if len == 0 {
+                flags & IOEVENTFD_PIO
+            } else {
+                flags
+            },
             datamatch: if len != 0 && flags & IOEVENTFD_DATAMATCH != 0 {
                 datamatch
             } else {

@@ -7,6 +7,7 @@ use crate::{
     vcpu::Stat, //
 };
 use kvm_core::{
+    bits::Bits,
     esr::{
         DataAbort,
         Esr,
@@ -27,25 +28,25 @@ impl Run<'_> {
     #[inline(never)]
     pub(super) fn bus_write(&mut self, esr: Esr) -> bool {
         let iss = DataAbort::from_raw(esr.payload());
-        let status = iss.status();
+        let far = self.cpu.far();
 
-        // Where memory is read-only, a permission fault is what comes of a write.
-        if !iss.wnr()
-            || iss.s1ptw()
-            || !matches!(
-                status,
-                FaultStatus::Translation(_) | FaultStatus::Permission(_)
-            )
-            || !status.writes_hpfar(false)
-        {
+        if !iss.wnr() || iss.s1ptw() {
             return false;
         }
-        let hpfar = HpfarEl2::from_raw(self.cpu.hpfar());
+        let hpfar = match iss.status() {
+            FaultStatus::Translation(_) => HpfarEl2::from_raw(self.cpu.hpfar()),
+            // What a write to read-only memory is. HPFAR_EL2 is UNKNOWN.
+            FaultStatus::Permission(_) => match self.cpu.translate(far) {
+                Some(ipa) => HpfarEl2::from_raw(0).with_fipa(Bits::truncated(ipa >> 12)),
+                None => return false,
+            },
+            _ => return false,
+        };
         let mmio::Outcome::Access(MmioAccess {
             ipa,
             size,
             direction: Direction::Write(data),
-        }) = mmio::decode(&self.cpu, esr, self.cpu.far(), hpfar)
+        }) = mmio::decode(&self.cpu, esr, far, hpfar)
         else {
             return false;
         };
