@@ -11,8 +11,8 @@
 //! [`register`] is the table of a vCPU's; [`one_reg`] names them to user space. [`ipa`], [`cpu`],
 //! [`vm_idreg`] and [`traps`] hold the decisions that are made from ID registers. [`context`] is a
 //! vCPU's registers to whoever emulates an instruction; on it stand [`inject`], [`mmio`],
-//! [`stage1`], [`events`] and [`guest_debug`], and beside it [`mmio_bus`], [`setway`],
-//! [`exit_reason`] and [`timer`].
+//! [`stage1`], [`events`] and [`guest_debug`], and beside it [`setway`], [`exit_reason`]
+//! and [`stats`].
 //! [`smccc`], [`psci`] and [`firmware`] are what a guest finds behind HVC and SMC. [`stage2`],
 //! [`memslot`], [`vmid`] and [`invalidate`] are a VM's memory, and [`vgic`] its interrupt controller, of
 //! which [`irq_line`] and [`irq_routing`] are user space's names.
@@ -70,7 +70,7 @@ pub mod guest_debug;
 
 pub mod exit_reason;
 
-pub mod timer;
+pub mod stats;
 
 pub mod smccc;
 

@@ -21,6 +21,7 @@ use kernel::{
         to_result, //
     },
     ffi::{
+        c_char,
         c_int,
         c_long,
         c_uint,
@@ -39,6 +40,11 @@ use kernel::{
     types::{
         ForeignOwnable,
         Opaque, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice,
+        UserSliceWriter, //
     },
 };
 
@@ -200,6 +206,16 @@ pub trait AnonFile: Send + Sync + 'static {
     /// Whether the file can be mapped; `mmap()` of one that cannot fails with `ENODEV`.
     const MAPPABLE: bool = false;
 
+    /// Whether the file can be read, at any place; `read()` of one that cannot fails with `EINVAL`.
+    const READABLE: bool = false;
+
+    /// Copies what the file has from `position` on to `out`; returns how much there was, less than
+    /// asked for only at the file's end. What [`READABLE`](Self::READABLE) is false for is never
+    /// asked.
+    fn read(&self, _position: u64, _out: &mut [u8]) -> usize {
+        0
+    }
+
     /// The page of a mapping at `index`, counted in pages from offset 0 of the file; `SIGBUS` for
     /// the user where there is none. It is asked for at each page's first use, so a mapping may be
     /// longer than what there is, and a page that the user gave back (`MADV_DONTNEED`) comes again.
@@ -229,6 +245,7 @@ impl<T: AnonFile> AnonOperations<T> {
         #[cfg(CONFIG_PROC_FS)]
         show_fdinfo: Some(Self::show_fdinfo),
         mmap: if T::MAPPABLE { Some(Self::mmap) } else { None },
+        read: if T::READABLE { Some(Self::read) } else { None },
         ..FILE_OPERATIONS
     };
 
@@ -246,6 +263,28 @@ impl<T: AnonFile> AnonOperations<T> {
         let object = unsafe { Arc::<T>::borrow((*file).private_data) };
 
         ioctl_return(T::ioctl(object, cmd, arg))
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the VFS only, for a file of [`new_anon_file`], with a buffer of the user's.
+    unsafe extern "C" fn read(
+        file: *mut linux::file,
+        buffer: *mut c_char,
+        len: usize,
+        position: *mut linux::loff_t,
+    ) -> isize {
+        // SAFETY: As in `ioctl()`.
+        let object = unsafe { Arc::<T>::borrow((*file).private_data) };
+        // SAFETY: The VFS passes the place of the position, of the file or of pread(), that this
+        // call has to itself.
+        let position = unsafe { &mut *position };
+        let mut user = UserSlice::new(UserPtr::from_ptr(buffer.cast()), len).writer();
+
+        match copy_out(&*object, position, &mut user) {
+            Ok(count) => count as isize,
+            Err(error) => error.to_errno() as isize,
+        }
     }
 
     /// # Safety
@@ -303,6 +342,34 @@ impl<T: AnonFile> AnonOperations<T> {
     }
 }
 
+/// Reads for a user from `position`, which moves on. Returns how much it was.
+fn copy_out<T: AnonFile>(
+    object: &T,
+    position: &mut linux::loff_t,
+    user: &mut UserSliceWriter,
+) -> Result<usize> {
+    /// How much is read at once, on the stack.
+    const CHUNK: usize = 256;
+
+    let mut total = 0;
+    while !user.is_empty() {
+        let mut chunk = [0; CHUNK];
+        let wanted = user.len().min(CHUNK);
+        let at = u64::try_from(*position).map_err(|_| EINVAL)?;
+        let count = object.read(at, &mut chunk[..wanted]).min(wanted);
+        if let Err(error) = user.write_slice(&chunk[..count]) {
+            // What was copied before counts.
+            return if total > 0 { Ok(total) } else { Err(error) };
+        }
+        total += count;
+        *position += count as linux::loff_t;
+        if count < wanted {
+            break;
+        }
+    }
+    Ok(total)
+}
+
 /// Makes a file, open for reading and writing, that shares in owning `object`.
 ///
 /// # Errors
@@ -325,6 +392,13 @@ pub fn new_anon_file<T: AnonFile>(object: Arc<T>) -> Result<ARef<File>> {
             linux::O_RDWR as c_int,
         )
     });
+
+    if T::READABLE {
+        if let Ok(file) = file {
+            // SAFETY: It is a new file, and nobody else has it yet.
+            unsafe { bindings::kvm_vhe_allow_pread(file) };
+        }
+    }
 
     match file.map(NonNull::new) {
         // SAFETY: It is a new file with one reference, which is ours. No descriptor refers to it,

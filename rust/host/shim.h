@@ -19,6 +19,7 @@ void kvm_vhe_preempt_disable(void);
 void kvm_vhe_preempt_enable(void);
 u64 kvm_vhe_task_size_max(void);
 u64 kvm_vhe_counter(void);
+void kvm_vhe_allow_pread(struct file *file);
 void __noreturn kvm_vhe_uncontained_error(u64 syndrome);
 u32 kvm_vhe_online_cpus(void);
 u64 kvm_vhe_random(void);

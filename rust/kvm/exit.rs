@@ -12,13 +12,13 @@ mod setway;
 mod sysreg;
 
 use crate::{
+    counters::Stat,
     run::{
         Deferred,
         Fast,
         Flow,
         Run, //
     },
-    vcpu::Stat, //
 };
 use kernel::prelude::*;
 use kvm_core::{
@@ -70,18 +70,18 @@ impl Run<'_> {
             ExitCode::Sync => self.sync(),
             ExitCode::Interrupt => {
                 self.trace_exit(trace::ExitReason::Irq, 0);
-                self.vcpu.exits.count(ExitReason::Irq);
+                self.vcpu.counters.exits.count(ExitReason::Irq);
                 Fast::Interrupt
             }
             ExitCode::SError => {
                 self.trace_exit(trace::ExitReason::SError, 0);
-                self.vcpu.exits.count(ExitReason::SError);
+                self.vcpu.counters.exits.count(ExitReason::SError);
                 let syndrome = Esr::from_raw(self.cpu.esr()).payload();
                 self.defer(Deferred::SError(SError::from_raw(syndrome)))
             }
             ExitCode::Illegal => {
                 self.trace_exit(trace::ExitReason::Illegal, 0);
-                self.vcpu.exits.count(ExitReason::Illegal);
+                self.vcpu.counters.exits.count(ExitReason::Illegal);
                 self.defer(Deferred::Illegal)
             }
         }
@@ -104,7 +104,7 @@ impl Run<'_> {
             }
         }
         self.trace_exit(trace::ExitReason::SError, 0);
-        self.vcpu.exits.count(ExitReason::SError);
+        self.vcpu.counters.exits.count(ExitReason::SError);
         self.defer(Deferred::SError(syndrome))
     }
 
@@ -115,11 +115,11 @@ impl Run<'_> {
         self.trace_exit(trace::ExitReason::Trap, esr.into_raw());
         match esr.ec() {
             ExceptionClass::Hvc64 => {
-                self.vcpu.exits.count(ExitReason::Hvc);
+                self.vcpu.counters.exits.count(ExitReason::Hvc);
                 self.call(Conduit::Hvc, false, esr)
             }
             ExceptionClass::System => {
-                self.vcpu.exits.count(ExitReason::System);
+                self.vcpu.counters.exits.count(ExitReason::System);
                 self.system(SystemAccess::from_raw(esr.payload()), esr)
             }
             _ => self.other(esr),
@@ -129,7 +129,7 @@ impl Run<'_> {
     /// A synchronous exception that is less frequent.
     #[inline(never)]
     fn other(&mut self, esr: Esr) -> Fast {
-        self.vcpu.exits.count(ExitReason::of(esr));
+        self.vcpu.counters.exits.count(ExitReason::of(esr));
         if !self.cpu_context().condition_passed(esr) {
             self.advance(esr);
             return Fast::Guest;
@@ -176,7 +176,7 @@ impl Run<'_> {
             Deferred::Sync(esr) => self.slow_sync(esr, running),
             Deferred::Call(call) => self.slow_call(call, running),
             Deferred::Flush => {
-                self.vcpu.stats.count(Stat::SetWayFlush);
+                self.vcpu.counters.stats.count(Stat::SetWayFlush);
                 *self.flush = Some(0);
                 self.continue_flush()?;
                 Ok(Flow::Guest)

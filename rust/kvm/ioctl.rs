@@ -54,6 +54,7 @@ pub(crate) const KVM_CREATE_VM: u32 = _IO(KVMIO, 0x01);
 pub(crate) const KVM_CHECK_EXTENSION: u32 = _IO(KVMIO, 0x03);
 pub(crate) const KVM_GET_VCPU_MMAP_SIZE: u32 = _IO(KVMIO, 0x04);
 
+pub(crate) const KVM_GET_STATS_FD: u32 = _IO(KVMIO, 0xce);
 pub(crate) const KVM_CREATE_VCPU: u32 = _IO(KVMIO, 0x41);
 pub(crate) const KVM_SET_USER_MEMORY_REGION: u32 = iow::<kvm_userspace_memory_region>(0x46);
 pub(crate) const KVM_SET_USER_MEMORY_REGION2: u32 = iow::<kvm_userspace_memory_region2>(0x49);

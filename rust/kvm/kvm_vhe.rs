@@ -8,6 +8,7 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+mod counters;
 mod cpus;
 mod ioctl;
 mod power;
@@ -30,6 +31,8 @@ mod capability;
 mod firmware;
 mod registers;
 mod reset;
+
+mod stats;
 
 mod run;
 

@@ -3,6 +3,7 @@
 //! KVM_RUN: the loops around the guest.
 
 use crate::{
+    counters::Stat,
     power::PowerState,
     run::{
         Deferred,
@@ -17,7 +18,6 @@ use crate::{
     vcpu::{
         entry_features,
         request,
-        Stat,
         State,
         Vcpu, //
     },
@@ -80,8 +80,7 @@ impl Load for Loadable<'_> {
     fn load(&self, cpu: &PinnedCpu) -> Option<(Stage2Registers, Vectors)> {
         let registers = self.vm.memory.load(cpu, self.vcpu.id)?;
 
-        self.timers.load(cpu);
-        self.vcpu.stats.count(Stat::Load);
+        self.vcpu.counters.stats.count(Stat::Load);
         if self.counts_stolen_time {
             self.vcpu.note(request::STOLEN_TIME);
         }
@@ -89,10 +88,7 @@ impl Load for Loadable<'_> {
     }
 
     fn put(&self, cpu: &PinnedCpu) {
-        self.vcpu.stats.count(Stat::Put);
-        if let Some(gic) = self.gic {
-            gic.put(cpu);
-        }
+        self.vcpu.counters.stats.count(Stat::Put);
         self.vm.memory.put(cpu);
     }
 }
@@ -357,7 +353,7 @@ impl Run<'_> {
                 return Leave::Work;
             };
             match self.fast(exit) {
-                Fast::Guest => self.vcpu.stats.count(Stat::InnerLoop),
+                Fast::Guest => self.vcpu.counters.stats.count(Stat::InnerLoop),
                 Fast::Interrupt => return Leave::Work,
                 Fast::Slow => return Leave::Exit,
             }

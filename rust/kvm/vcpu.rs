@@ -3,6 +3,7 @@
 //! A vCPU: what its thread has to itself, and what others see of it.
 
 use crate::{
+    counters::VcpuCounters,
     cpus::Cpus,
     memory::Reserve,
     power::Power,
@@ -21,7 +22,6 @@ use kernel::{
     },
 };
 use kvm_core::{
-    exit_reason::ExitReason,
     firmware::pv_time::StolenTimeIpa,
     guest_debug::{
         GuestDebug,
@@ -52,8 +52,6 @@ use kvm_core::{
     },
 };
 use kvm_host::{
-    alarm::Alarm,
-    counters::Counters,
     debug_regs::DebugRegs,
     ich::VirtualInterface,
     kick::Kick,
@@ -67,26 +65,6 @@ use kvm_host::{
     signal_mask::SignalSet,
     vcpu::VcpuCpu, //
 };
-
-kvm_host::counters! {
-    /// What a vCPU counts beside its exits.
-    pub(crate) enum Stat {
-        /// Exits that were finished with interrupts off, and the guest entered again.
-        InnerLoop = "inner_loop_reentries",
-        /// Loads of the vCPU into a CPU.
-        Load = "loads",
-        /// Puts.
-        Put = "puts",
-        /// Writes to devices that the VM's bus took, without an exit to user space.
-        BusWrite = "mmio_writes_in_kernel",
-        /// Flushes of the VM's memory because of set/way operations.
-        SetWayFlush = "set_way_flushes",
-        /// Bytes that these cleaned and invalidated.
-        SetWayBytes = "set_way_flushed_bytes",
-        /// Trapped writes of stage 1's controls.
-        TvmTrap = "tvm_traps",
-    }
-}
 
 /// Something that a vCPU has to look at before it enters the guest.
 pub(crate) mod request {
@@ -197,26 +175,9 @@ pub(crate) struct Vcpu {
     /// MPIDR_EL1, for those that look for a vCPU by it.
     mpidr: Atomic<u64>,
     requests: Atomic<u32>,
-    pub(crate) stats: Counters<Stat>,
-    pub(crate) exits: ExitCounts,
+    pub(crate) counters: VcpuCounters,
     #[pin]
     state: KillableMutex<State>,
-}
-
-/// A vCPU's exits by reason. Only its thread counts.
-pub(crate) struct ExitCounts([Atomic<u64>; ExitReason::COUNT]);
-
-impl ExitCounts {
-    /// How often there was this exit.
-    pub(crate) fn get(&self, reason: ExitReason) -> u64 {
-        relaxed::load(&self.0[reason.index()])
-    }
-
-    #[inline]
-    pub(crate) fn count(&self, reason: ExitReason) {
-        let count = &self.0[reason.index()];
-        relaxed::store(count, relaxed::load(count).wrapping_add(1));
-    }
 }
 
 /// MPIDR_EL1 of the vCPU with this number: 16 in a cluster, which is what a GIC's SGI reaches at
@@ -226,6 +187,7 @@ fn mpidr_of(id: u32) -> u64 {
 
     1 << 31 | (id >> 12 & 0xff) << 16 | (id >> 4 & 0xff) << 8 | (id & 0xf)
 }
+
 impl Vcpu {
     /// Makes a vCPU, which belongs to no VM's list yet.
     pub(crate) fn new(cpus: &Cpus, id: u32) -> Result<Arc<Self>> {
@@ -263,8 +225,7 @@ impl Vcpu {
                 power <- Power::new(),
                 mpidr: Atomic::new(mpidr),
                 requests: Atomic::new(0),
-                stats: Counters::new(),
-                exits: ExitCounts([const { Atomic::new(0) }; ExitReason::COUNT]),
+                counters: VcpuCounters::new(),
                 state <- KillableMutex::new(state, c"kvm_vhe::Vcpu::state", static_lock_class!()),
             }? Error),
             GFP_KERNEL_ACCOUNT,

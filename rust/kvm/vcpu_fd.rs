@@ -3,10 +3,12 @@
 //! A vCPU's file descriptor: its ioctls.
 
 use crate::{
+    counters::Counter,
     ioctl::*,
     power::PowerState,
     registers,
     run_loop,
+    stats,
     vcpu::{
         entry_features,
         State,
@@ -34,7 +36,6 @@ use kvm_core::{
         VirtualSError,
         EVENTS_SIZE, //
     },
-    exit_reason::ExitReason,
     firmware::pv_time::StolenTimeIpa,
     guest_debug::GuestDebug,
     timer::{
@@ -275,6 +276,10 @@ impl AnonFile for VcpuFile {
         if !vm.is_ours() {
             return Err(EIO);
         }
+        if cmd == KVM_GET_STATS_FD {
+            // Also while the vCPU runs.
+            return stats::open(file.vm.clone(), Some(file.vcpu.clone()));
+        }
         let state = &mut *vcpu.state()?;
         match cmd {
             KVM_RUN => {
@@ -334,9 +339,9 @@ impl AnonFile for VcpuFile {
     fn show_fdinfo(file: ArcBorrow<'_, Self>, m: &SeqFile) {
         use kernel::seq_print;
 
-        for reason in ExitReason::ALL {
-            seq_print!(m, "{}:\t{}\n", reason.name(), file.vcpu.exits.get(*reason));
+        for counter in Counter::all() {
+            let value = file.vcpu.counters.get(counter);
+            seq_print!(m, "{}:\t{}\n", counter.name(), value);
         }
-        file.vcpu.stats.show(m);
     }
 }

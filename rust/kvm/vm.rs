@@ -11,7 +11,7 @@ pub(crate) use self::config::{
     Frozen, //
 };
 use crate::{
-    bus::Bus,
+    counters::Counter,
     cpus::Cpus,
     memory::Memory,
     vcpu::{
@@ -81,6 +81,8 @@ pub(crate) struct Vm {
     /// the descriptor. This is the `struct mm_struct`, not what it maps: a VM does not keep its
     /// creator's memory alive.
     mm: ARef<Mm>,
+    /// The creator's number as a process, for names.
+    pub(crate) creator: i32,
     pub(crate) cpus: Arc<Cpus>,
     pub(crate) ipa: IpaBits,
     pub(crate) notifiers: NotifierUser,
@@ -124,6 +126,7 @@ impl Vm {
         Arc::pin_init(
             try_pin_init!(Self {
                 mm: ARef::<Mm>::from(&**users),
+                creator: task.pid(),
                 cpus: cpus.clone(),
                 ipa,
                 notifiers: NotifierUser::register(),
@@ -329,85 +332,13 @@ impl Vm {
         }
     }
 
-    /// The number of vCPUs.
-    pub(crate) fn vcpu_count(&self) -> usize {
-        self.vcpus.lock().list.len()
-    }
-
-    /// The vCPUs, in the order in which they were made.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn vcpus(&self) -> Result<KVec<Arc<Vcpu>>> {
-        let mut all = KVec::new();
-        loop {
-            let vcpus = self.vcpus.lock();
-            let count = vcpus.list.len();
-            if all.capacity() >= count {
-                for vcpu in &vcpus.list {
-                    all.push(vcpu.clone(), GFP_ATOMIC)?;
-                }
-                return Ok(all);
-            }
-            drop(vcpus);
-            all = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
-        }
-    }
-
-    /// The interrupt controller.
-    #[inline]
-    pub(crate) fn gic(&self) -> Option<&Arc<Gicv3>> {
-        self.gic.as_ref()
-    }
-
-    /// Gives the VM an interrupt controller.
-    ///
-    /// # Errors
-    ///
-    /// `EEXIST` if it has one, `EBUSY` if a vCPU has run.
-    pub(crate) fn set_gic(&self, gic: Arc<Gicv3>) -> Result {
-        if self.gic().is_some() {
-            return Err(EEXIST);
-        }
-        self.config.add_gic(VmGic::V3, || {
-            self.gic.populate(gic).then_some(()).ok_or(EEXIST)
-        })
-    }
-
-    /// Initialises the interrupt controller. There can be no more vCPUs after this.
-    ///
-    /// # Errors
-    ///
-    /// `ENODEV` if there is none, or no vCPU, `ENOMEM`.
-    pub(crate) fn init_gic(&self) -> Result {
-        let gic = self.gic().ok_or(ENODEV)?;
-        let init = self.gic_init.lock();
-
-        if gic.ready().is_some() {
-            return Ok(());
-        }
-        self.vcpus.lock().closed = true;
-        let result = self.members().and_then(|members| gic.init(members));
-        if result.is_err() {
-            self.vcpus.lock().closed = false;
-        }
-        drop(init);
-        result
-    }
-
-    /// The vCPUs as the interrupt controller has them.
-    fn members(&self) -> Result<KVec<KBox<Member>>> {
-        let vcpus = self.vcpus()?;
-        let mut members = KVec::with_capacity(vcpus.len(), GFP_KERNEL_ACCOUNT)?;
-
-        if vcpus.is_empty() {
-            return Err(ENODEV);
-        }
-        for (index, vcpu) in vcpus.iter().enumerate() {
-            let member = Member::new(index, vcpu.id, vcpu.affinity(), vcpu.kick.clone());
-            members.push(KBox::new(member, GFP_KERNEL_ACCOUNT)?, GFP_KERNEL_ACCOUNT)?;
-        }
-        Ok(members)
+    /// What the vCPUs count, added up.
+    pub(crate) fn sum(&self, counter: Counter) -> u64 {
+        let mut sum: u64 = 0;
+        self.for_each_vcpu(|vcpu| {
+            sum = sum.wrapping_add(vcpu.counters.get(counter));
+            true
+        });
+        sum
     }
 }

@@ -7,13 +7,12 @@ use crate::{
         check_vm_extension,
         enable_cap, //
     },
+    counters::Counter,
     cpus::Cpus,
     device,
     ioctl::*,
-    vcpu::{
-        Stat,
-        Vcpu, //
-    },
+    stats,
+    vcpu::Vcpu,
     vcpu_fd::{
         VcpuFile,
         TARGET_GENERIC_V8, //
@@ -37,7 +36,6 @@ use kernel::{
     },
 };
 use kvm_core::{
-    exit_reason::ExitReason,
     smccc::{
         FilterRange,
         KvmSmcccFilter,
@@ -198,7 +196,8 @@ impl AnonFile for VmFile {
             return Err(EIO);
         }
         match cmd {
-            KVM_CHECK_EXTENSION => return Ok(check_vm_extension(vm, arg)),
+            KVM_CHECK_EXTENSION => return Ok(check_vm_extension(&vm.cpus, arg)),
+            KVM_GET_STATS_FD => return stats::open((*vm).clone(), None),
             KVM_CREATE_VCPU => return create_vcpu(vm, arg),
             KVM_SET_USER_MEMORY_REGION => {
                 let region: kvm_userspace_memory_region = read_user(arg)?;
@@ -248,22 +247,8 @@ impl AnonFile for VmFile {
 
         seq_print!(m, "kvm-ipa-bits:\t{}\n", vm.ipa.get());
         seq_print!(m, "table_pages:\t{}\n", vm.memory.table_pages());
-        // What the vCPUs count, added up.
-        for reason in ExitReason::ALL {
-            let mut sum: u64 = 0;
-            vm.for_each_vcpu(|vcpu| {
-                sum = sum.wrapping_add(vcpu.exits.get(*reason));
-                true
-            });
-            seq_print!(m, "{}:\t{}\n", reason.name(), sum);
-        }
-        for stat in Stat::ALL {
-            let mut sum: u64 = 0;
-            vm.for_each_vcpu(|vcpu| {
-                sum = sum.wrapping_add(vcpu.stats.get(*stat));
-                true
-            });
-            seq_print!(m, "{}:\t{}\n", stat.name(), sum);
+        for counter in Counter::all() {
+            seq_print!(m, "{}:\t{}\n", counter.name(), vm.sum(counter));
         }
     }
 }

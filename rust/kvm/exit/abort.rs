@@ -106,7 +106,7 @@ impl Run<'_> {
                 let len = access.size.bytes().into();
                 self.mmio.start(&access, esr);
                 *self.mmio_far = far;
-                self.vcpu.exits.count(ExitReason::Mmio);
+                self.vcpu.counters.exits.count(ExitReason::Mmio);
                 self.vcpu.run.set_exit(&match access.direction {
                     Direction::Write(data) => run_page::Exit::MmioWrite {
                         address: access.ipa,

@@ -3,12 +3,12 @@
 //! What is done for a guest's cache maintenance by set and way.
 
 use crate::{
+    counters::Stat,
     run::{
         Deferred,
         Fast,
         Run, //
     },
-    vcpu::Stat, //
 };
 use kernel::prelude::*;
 use kvm_core::{
@@ -24,7 +24,7 @@ impl Run<'_> {
     /// A write of the controls of stage 1, which decides on the caches.
     #[inline(never)]
     pub(super) fn vm_control(&mut self, before: SctlrCache, after: SctlrCache, esr: Esr) -> Fast {
-        self.vcpu.stats.count(Stat::TvmTrap);
+        self.vcpu.counters.stats.count(Stat::TvmTrap);
         let response = self.set_way.vm_register(before, after);
         if response.flush || response.tvm.is_some() {
             trace::toggle_cache(
@@ -58,7 +58,7 @@ impl Run<'_> {
     pub(crate) fn continue_flush(&mut self) -> Result {
         while let Some(from) = *self.flush {
             let (next, bytes) = self.vm.memory.flush_step(from);
-            self.vcpu.stats.add(Stat::SetWayBytes, bytes);
+            self.vcpu.counters.stats.add(Stat::SetWayBytes, bytes);
             *self.flush = next;
             if next.is_some() && current!().signal_pending() {
                 return Err(EINTR);

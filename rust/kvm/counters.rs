@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a vCPU counts: its exits, and a few things beside.
+
+use kernel::sync::atomic::Atomic;
+use kvm_core::exit_reason::ExitReason;
+use kvm_host::{
+    counters::Counters,
+    relaxed, //
+};
+
+kvm_host::counters! {
+    /// What a vCPU counts beside its exits.
+    pub(crate) enum Stat {
+        /// Exits that were finished with interrupts off, and the guest entered again.
+        InnerLoop = "inner_loop_reentries",
+        /// Loads of the vCPU into a CPU.
+        Load = "loads",
+        /// Puts.
+        Put = "puts",
+        /// Flushes of the VM's memory because of set/way operations.
+        SetWayFlush = "set_way_flushes",
+        /// Bytes that these cleaned and invalidated.
+        SetWayBytes = "set_way_flushed_bytes",
+        /// Trapped writes of stage 1's controls.
+        TvmTrap = "tvm_traps",
+    }
+}
+
+/// A vCPU's exits by reason. Only its thread counts.
+pub(crate) struct ExitCounts([Atomic<u64>; ExitReason::COUNT]);
+
+impl ExitCounts {
+    /// All zeroes.
+    const fn new() -> Self {
+        Self([const { Atomic::new(0) }; ExitReason::COUNT])
+    }
+
+    /// How often there was this exit.
+    fn get(&self, reason: ExitReason) -> u64 {
+        relaxed::load(&self.0[reason.index()])
+    }
+
+    #[inline]
+    pub(crate) fn count(&self, reason: ExitReason) {
+        let count = &self.0[reason.index()];
+        relaxed::store(count, relaxed::load(count).wrapping_add(1));
+    }
+}
+
+/// One of the things that a vCPU counts.
+#[derive(Clone, Copy)]
+pub(crate) enum Counter {
+    /// An exit for this reason.
+    Exit(ExitReason),
+    /// Something else.
+    Other(Stat),
+}
+
+impl Counter {
+    /// How many there are.
+    pub(crate) const COUNT: usize = ExitReason::COUNT + Stat::ALL.len();
+
+    /// The one at `index`, if it is below [`COUNT`](Self::COUNT).
+    pub(crate) fn at(index: usize) -> Option<Self> {
+        match ExitReason::ALL.get(index) {
+            Some(reason) => Some(Self::Exit(*reason)),
+            None => Some(Self::Other(*Stat::ALL.get(index - ExitReason::COUNT)?)),
+        }
+    }
+
+    /// All of them, the exits first.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT).filter_map(Self::at)
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Exit(reason) => reason.name(),
+            Self::Other(stat) => stat.name(),
+        }
+    }
+
+    /// Whether it counts bytes, and not events.
+    pub(crate) fn is_bytes(self) -> bool {
+        matches!(self, Self::Other(Stat::SetWayBytes))
+    }
+}
+
+/// A vCPU's counters.
+pub(crate) struct VcpuCounters {
+    pub(crate) exits: ExitCounts,
+    pub(crate) stats: Counters<Stat>,
+}
+
+impl VcpuCounters {
+    /// All zeroes.
+    pub(crate) const fn new() -> Self {
+        Self {
+            exits: ExitCounts::new(),
+            stats: Counters::new(),
+        }
+    }
+
+    /// The value of one of them.
+    pub(crate) fn get(&self, counter: Counter) -> u64 {
+        match counter {
+            Counter::Exit(reason) => self.exits.get(reason),
+            Counter::Other(stat) => self.stats.get(stat),
+        }
+    }
+}

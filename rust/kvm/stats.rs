@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! KVM_GET_STATS_FD: what a VM and its vCPUs count, as a file.
+//!
+//! api.rst, "4.133 KVM_GET_STATS_FD". The file shares in owning the VM, and outlives its descriptor.
+
+use crate::{
+    counters::Counter,
+    vcpu::Vcpu,
+    vm::Vm, //
+};
+use kernel::{
+    fs::file::{
+        flags::O_CLOEXEC,
+        FileDescriptorReservation, //
+    },
+    prelude::*,
+    seq_file::SeqFile,
+    str::CString,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
+};
+use kvm_core::stats::{
+    self,
+    Kind,
+    Source,
+    Stat,
+    Unit, //
+};
+use kvm_host::file::{
+    new_anon_file,
+    AnonFile, //
+};
+
+/// What a VM has beside what its vCPUs count.
+const VM_STATS: [Stat; 2] = [
+    Stat {
+        name: "stage2_table_pages",
+        kind: Kind::Instant,
+        unit: Unit::Number,
+    },
+    Stat {
+        name: "vcpus",
+        kind: Kind::Instant,
+        unit: Unit::Number,
+    },
+];
+
+/// The statistics of a VM.
+struct OfVm<'a> {
+    vm: &'a Vm,
+    id: &'a [u8],
+}
+
+impl Source for OfVm<'_> {
+    fn id(&self) -> &[u8] {
+        self.id
+    }
+
+    fn count(&self) -> usize {
+        VM_STATS.len()
+    }
+
+    fn stat(&self, index: usize) -> Option<Stat> {
+        VM_STATS.get(index).copied()
+    }
+
+    fn value(&self, index: usize) -> u64 {
+        match index {
+            0 => self.vm.memory.table_pages(),
+            _ => {
+                let mut count = 0;
+                self.vm.for_each_vcpu(|_| {
+                    count += 1;
+                    true
+                });
+                count
+            }
+        }
+    }
+}
+
+/// The statistics of a vCPU.
+struct OfVcpu<'a> {
+    vcpu: &'a Vcpu,
+    id: &'a [u8],
+}
+
+impl Source for OfVcpu<'_> {
+    fn id(&self) -> &[u8] {
+        self.id
+    }
+
+    fn count(&self) -> usize {
+        Counter::COUNT
+    }
+
+    fn stat(&self, index: usize) -> Option<Stat> {
+        let counter = Counter::at(index)?;
+
+        Some(Stat {
+            name: counter.name(),
+            kind: Kind::Cumulative,
+            unit: if counter.is_bytes() {
+                Unit::Bytes
+            } else {
+                Unit::Number
+            },
+        })
+    }
+
+    fn value(&self, index: usize) -> u64 {
+        Counter::at(index).map_or(0, |counter| self.vcpu.counters.get(counter))
+    }
+}
+
+/// A file with statistics.
+struct StatsFile {
+    vm: Arc<Vm>,
+    /// The vCPU whose they are; [`None`] for the VM's.
+    vcpu: Option<Arc<Vcpu>>,
+    id: CString,
+}
+
+impl AnonFile for StatsFile {
+    const NAME: &'static CStr = c"kvm-stats";
+    const READABLE: bool = true;
+
+    fn number(&self) -> Option<u32> {
+        self.vcpu.as_ref().map(|vcpu| vcpu.id)
+    }
+
+    fn read(&self, position: u64, out: &mut [u8]) -> usize {
+        let id = self.id.to_bytes();
+
+        match &self.vcpu {
+            Some(vcpu) => stats::read(&OfVcpu { vcpu, id }, position, out),
+            None => stats::read(&OfVm { vm: &self.vm, id }, position, out),
+        }
+    }
+
+    fn ioctl(_this: ArcBorrow<'_, Self>, _cmd: u32, _arg: usize) -> Result<u32> {
+        Err(ENOTTY)
+    }
+
+    fn show_fdinfo(_this: ArcBorrow<'_, Self>, _m: &SeqFile) {}
+}
+
+/// Opens the statistics of a VM, or of one of its vCPUs. Returns the new descriptor.
+///
+/// # Errors
+///
+/// `EMFILE` and `ENFILE` if there are too many files, `ENOMEM`.
+pub(crate) fn open(vm: Arc<Vm>, vcpu: Option<Arc<Vcpu>>) -> Result<u32> {
+    let fd = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
+    let id = match &vcpu {
+        Some(vcpu) => CString::try_from_fmt(fmt!("kvm-{}/vcpu-{}", vm.creator, vcpu.id))?,
+        None => CString::try_from_fmt(fmt!("kvm-{}", vm.creator))?,
+    };
+    let file = new_anon_file(Arc::new(StatsFile { vm, vcpu, id }, GFP_KERNEL_ACCOUNT)?)?;
+    let number = fd.reserved_fd();
+
+    fd.fd_install(file);
+    Ok(number)
+}
