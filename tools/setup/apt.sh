@@ -67,6 +67,12 @@ apt_prepare() {
 		Dpkg::Use-Pty "false";
 	EOF
 	export APT_CONFIG=$dir/apt.conf
+
+	# The same, for what runs on arm64.
+	APT_CONFIG_ARM64=$dir/apt-arm64.conf
+	sed -e 's/^APT::Architecture .*/APT::Architecture "arm64";/' \
+		-e 's/^APT::Architectures .*/APT::Architectures { "arm64"; };/' \
+		"$APT_CONFIG" >"$APT_CONFIG_ARM64"
 }
 
 apt_update() {

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # What to set up, decided once and kept: the kernel's version and the exact
-# package files of the build root.  A plan is made when there is none for the
+# package files of the build root, of the VMMs and of the guest.  A plan is made when there is none for the
 # present lists of packages and series, or when `make update` asks for a new
 # one; so a full cache needs no network, and a kernel does not change under a
 # developer's feet.
@@ -10,6 +10,8 @@
 plan_key() {
 	{ printf '%s\n' "$SUITE" "$MACHINE_ARCH"
 	  list "$HERE/packages"
+	  list "$HERE/vmm-packages"
+	  list "$HERE/guest-packages"
 	  list "$HERE/kernel-series"; } | digest
 }
 
@@ -19,6 +21,13 @@ root_packages() {
 	else
 		sed 's/#.*//; s/^@cross//' "$HERE/packages" | xargs -n1
 	fi
+}
+
+# arm64_resolve WHAT LIST: the package files of an arm64 system, as lines of a plan.
+arm64_resolve() {
+	# shellcheck disable=SC2046
+	APT_CONFIG=$APT_CONFIG_ARM64 apt-get install -qq --print-uris $(list "$2") |
+		awk -v what="$1" '{ print what, $2 }' | sort
 }
 
 # Prints "RELEASE PACKAGE-VERSION SERIES" of the newest kernel that is complete,
@@ -47,7 +56,7 @@ choose_kernel() {
 }
 
 plan_make() {
-	local plan=$1 kernel tmp=$1.tmp packages
+	local plan=$1 kernel tmp=$1.tmp packages what
 
 	apt_prepare
 	step "package lists of $SUITE and $SUITE-backports" "$CACHE/log/update.log" \
@@ -70,9 +79,13 @@ plan_make() {
 	{ printf 'KERNEL_RELEASE=%s-arm64\nKERNEL_VERSION=%s\nKERNEL_SERIES=%s\n' "$1" "$2" "$3"
 	  # shellcheck disable=SC2086
 	  apt-get install -qq --print-uris $packages | awk '{ print "deb " $2 }' | sort
-	} >"$tmp" 2>"$CACHE/log/resolve.log" && grep -q '^deb ' "$tmp" ||
-		die "apt cannot resolve the packages of the build root:" \
+	  arm64_resolve vmm "$HERE/vmm-packages"
+	  arm64_resolve guest "$HERE/guest-packages"
+	} >"$tmp" 2>"$CACHE/log/resolve.log"
+	for what in deb vmm guest; do
+		grep -q "^$what " "$tmp" || die "apt cannot resolve the packages in tools/setup:" \
 		    "$(cat "$CACHE/log/resolve.log")"
+	done
 	mv "$tmp" "$plan"
 	say "kernel: Linux $1-arm64 ($2)"
 }
@@ -81,6 +94,7 @@ plan_value() {
 	sed -n "s/^$1=//p" "$PLAN"
 }
 
+# plan_debs [WHAT]: the package files of the build root, or of the VMMs or the guest.
 plan_debs() {
-	sed -n 's/^deb //p' "$PLAN"
+	sed -n "s/^${1:-deb} //p" "$PLAN"
 }

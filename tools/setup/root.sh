@@ -26,18 +26,25 @@ root_download() {
 	done
 }
 
-root_unpack() {
-	local root=$1 deb
+# unpack_debs FOLDER WHAT: unpacks a part of the plan, without manuals.
+unpack_debs() {
+	local folder=$1 deb
 
-	mkdir -p "$root"
+	mkdir -p "$folder"
 	# base-files first: it has the links of the merged /usr.
-	for deb in $(plan_debs | grep '^base-files_') $(plan_debs | grep -v '^base-files_'); do
+	for deb in $(plan_debs "$2" | grep '^base-files_') $(plan_debs "$2" | grep -v '^base-files_'); do
 		echo "$deb"
 		dpkg-deb --fsys-tarfile "$CACHE/apt/archives/$deb" |
-			tar -x -C "$root" --no-same-owner --keep-directory-symlink \
+			tar -x -C "$folder" --no-same-owner --keep-directory-symlink \
 				--exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' \
 				--exclude='./usr/share/locale/*' --exclude='./usr/share/info/*'
 	done
+}
+
+root_unpack() {
+	local root=$1
+
+	unpack_debs "$root" deb
 
 	# What install scripts would have set up and a build relies on.
 	ln -sf gawk "$root/usr/bin/awk"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The base layer of the guest's file system, the same for all runs.
+"""The base layer of the host's file system, the same for all runs.
 
 It has no /init: that comes with each run's payload, so that the base need not
-be built again when init changes.
+be built again when init changes. With --init it is whole, and boots by itself.
 """
 
 import argparse
@@ -43,7 +43,8 @@ def _add_modules(cpio: CpioWriter, directory: Path, release: str, wanted: list[s
         cpio.data(f"{target}/{name}", b"")
 
 
-def build(busybox: Path, modules: Path | None, release: str, extra: list[str], out: Path) -> None:
+def build(busybox: Path, modules: Path | None, release: str, extra: list[str],
+          init: Path | None, out: Path) -> None:
     """Write the base layer to `out`; the file appears complete or not at all."""
     check_test(busybox)
     part = out.with_name(f"{out.name}.{os.getpid()}.part")
@@ -59,6 +60,8 @@ def build(busybox: Path, modules: Path | None, release: str, extra: list[str], o
             cpio.data("etc/group", b"root:x:0:\n")
             if modules:
                 _add_modules(cpio, modules, release, DISK_MODULES + extra)
+            if init:
+                cpio.file("init", init, 0o755)
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
@@ -76,6 +79,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--release", metavar="V", help="kernel release, as uname -r says it")
     parser.add_argument("--module", action="append", default=[], metavar="NAME",
                         help="a further module, for modprobe in the guest; repeatable")
+    parser.add_argument("--init", type=Path, metavar="FILE",
+                        help="what the kernel starts; without it the layer needs one of lab's runs")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
     args = parser.parse_args(argv)
     try:
@@ -84,7 +89,7 @@ def main(argv: list[str]) -> int:
                            "add --release V, the name uname -r prints")
         if args.module and not args.modules:
             raise LabError("--module needs --modules", "say where the kernel's modules are")
-        build(args.busybox, args.modules, args.release or "", args.module, args.out)
+        build(args.busybox, args.modules, args.release or "", args.module, args.init, args.out)
     except (LabError, OSError) as error:
         print(f"mkinitramfs: {error}", file=sys.stderr)
         return 2
