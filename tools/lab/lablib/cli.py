@@ -105,6 +105,8 @@ def parser() -> argparse.ArgumentParser:
                    help="this test resets the host by kexec, see below; repeatable")
     g.add_argument("--out", type=Path, default=Path("lab-out"), metavar="DIR",
                    help="where results go (default: ./lab-out)")
+    g.add_argument("--echo", action="store_true",
+                   help="show what the tests write as it comes, too")
     g.add_argument("--shell", action="store_true",
                    help="no tests: a shell in the booted host on this terminal (Ctrl-A X: end "
                         "QEMU, Ctrl-A C: QEMU's monitor, Ctrl-A H: help)")
@@ -222,7 +224,7 @@ def _run(args: argparse.Namespace) -> int:
             return _shell(line, plan, timeout, result, out)
         reporter = Reporter(args.out)
         options = runner.Options(out, timeout, frozenset(args.expect_reset),
-                                 tuple(args.allow_splat))
+                                 tuple(args.allow_splat), args.echo)
         try:
             runner.run(line, plan, options, result, bool(args.icount), reporter.test)
         except Ended as ended:

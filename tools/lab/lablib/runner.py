@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs the machine: follows its channel, keeps the deadlines, fills in the result."""
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,6 +31,7 @@ class Options:
     timeout: float
     expect_reset: frozenset[str] = frozenset()
     allow_splat: tuple[str, ...] = ()
+    echo: bool = False
 
 
 class Tail:
@@ -81,6 +83,9 @@ class Follower:
         if isinstance(event, Output):
             if self._stream:
                 self._stream.write(event.data)
+                if self.options.echo:
+                    sys.stdout.buffer.write(event.data)
+                    sys.stdout.buffer.flush()
             elif self.step:
                 self.step.output += event.data.decode("utf-8", "replace")
             return
