@@ -33,7 +33,7 @@ use kernel::{
 };
 use kvm_core::timer::Frequency;
 
-/// What kicks a vCPU when the time has come. [`Armed`] is one that is set.
+/// What kicks a vCPU when the time has come; [`AlarmSetter`] says when that is.
 #[pin_data]
 pub struct Alarm {
     #[pin]
@@ -97,7 +97,7 @@ impl HrTimerCallback for Alarm {
 
 /// An alarm that is set. Dropping it stops the alarm, which may be in an interrupt on another CPU
 /// until then.
-pub struct Armed(#[expect(dead_code, reason = "for its Drop")] ArcHrTimerHandle<Alarm>);
+struct Armed(#[expect(dead_code, reason = "for its Drop")] ArcHrTimerHandle<Alarm>);
 
 /// Who sets an alarm: one at a time.
 pub struct AlarmSetter {

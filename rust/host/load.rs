@@ -89,11 +89,12 @@ impl<T: Load> SchedCallbacks for Scheduled<'_, T> {
 
 fn load<T: Load>(vcpu: &T, cpu: &PinnedCpu) {
     if let Some((stage2, vectors)) = vcpu.load(cpu) {
+        // SAFETY: Looks at this CPU's runqueue.
+        let alone = unsafe { bindings::single_task_running() };
+
         // A WFE waits for another CPU, and this one has nothing better to do: no exit. Otherwise another
         // thread can have the time.
-        // SAFETY: Looks at this CPU's runqueue.
-        vcpu.cpu()
-            .trap_wfe(!unsafe { bindings::single_task_running() });
+        vcpu.cpu().trap_wfe(!alone);
         // SAFETY: Called by the notifier of this task, which puts the vCPU before the task leaves
         // the CPU, or by `reload()` after a put; and `with_loaded()` is not nested in a task.
         unsafe { vcpu.cpu().load(stage2, vectors, cpu) };
