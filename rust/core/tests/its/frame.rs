@@ -141,6 +141,9 @@ fn the_queue_wraps() {
     pair.write(0, 0);
     pair.write(0x80, QUEUE | VALID | 2);
     pair.write(0, 1);
+    // Behind the end there is a command, which maps a collection.
+    pair.poke(QUEUE + 0x3000, 0x9);
+    pair.poke(QUEUE + 0x3010, 77 | VALID);
     for n in 0..0x3000 / 32 * 2 + 5 {
         pair.queue([0x9, 0, n % 32 | (n & 1) << 16 | VALID, 0]);
         pair.check();

@@ -373,3 +373,25 @@ fn a_redistributor_reads_the_configuration_of_its_lpis() {
         .collect();
     assert_eq!(priorities, [(Some(0), 0xa0), (Some(1), 0), (Some(2), 0)]);
 }
+
+/// A first-level entry points to a page of GITS_BASER's size; lower bits of its address are ignored.
+#[test]
+fn second_level_tables_are_pages() {
+    for (n, page) in [(0, 0x1000), (1, 0x4000), (2, 0x1_0000)] {
+        let mut pair = Pair::new(16);
+        pair.write(0x100, DEVICES | VALID | 1 << 62 | n << 8);
+        pair.write(0x108, COLLECTIONS | VALID);
+        for entry in 0..2 {
+            pair.poke(DEVICES + entry * 8, VALID | (SECOND + entry * page + 0xf00));
+        }
+        let device = page / 8 + 3;
+        assert!(pair.command([0x8 | device << 32, 4, itt_of(3) | VALID, 0]));
+        pair.check();
+        assert!(pair.save());
+        let saved = pair.world.memory.borrow().u64(SECOND + page + 3 * 8);
+        assert_eq!(saved, Some(VALID | itt_of(3) >> 3 | 4));
+        assert_eq!(pair.move_house(), Ok(()));
+        pair.check();
+        assert_eq!(pair.its.devices().map.len(), 1);
+    }
+}
