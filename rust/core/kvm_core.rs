@@ -11,11 +11,12 @@
 //! [`register`] is the table of a vCPU's; [`one_reg`] names them to user space. [`ipa`], [`cpu`],
 //! [`vm_idreg`] and [`traps`] hold the decisions that are made from ID registers. [`context`] is a
 //! vCPU's registers to whoever emulates an instruction; on it stand [`inject`], [`mmio`],
-//! [`stage1`], [`events`] and [`guest_debug`], and beside it [`setway`], [`exit_reason`] and
-//! [`timer`]. [`smccc`], [`psci`] and [`firmware`] are what a guest finds behind HVC and SMC.
-//! [`stage2`], [`memslot`], [`vmid`] and [`invalidate`] are a VM's memory, and [`vgic`] its interrupt
-//! controller; [`its`] translates messages into interrupts. [`acpi`] is what firmware says of the
-//! host's interrupts. A module uses those before it in the list below, never one after it.
+//! [`stage1`], [`events`] and [`guest_debug`], and beside it [`mmio_bus`], [`setway`],
+//! [`exit_reason`], [`timer`] and [`stats`]. [`smccc`], [`psci`] and [`firmware`] are what a guest
+//! finds behind HVC and SMC. [`stage2`], [`memslot`], [`vmid`] and [`invalidate`] are a VM's memory,
+//! and [`vgic`] its interrupt controller; [`its`] translates messages into interrupts. [`irq_line`]
+//! and [`irq_routing`] are user space's names of them. [`acpi`] is what firmware says of the host's
+//! interrupts. A module uses those before it in the list below, never one after it.
 
 // Kbuild says so itself on the command line.
 #![cfg_attr(not(MODULE), no_std)]

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -130,6 +131,15 @@ GUEST uint64_t guest_spin(uint64_t unused)
 	guest_say(1, 0);
 	for (;;)
 		guest_read(GUEST_GICD + GICD_TYPER);
+	return 0;
+}
+
+/* Reads GICR_TYPER of a redistributor for ever. */
+GUEST uint64_t guest_read_on(uint64_t gicr)
+{
+	guest_say(1, 0);
+	for (;;)
+		guest_read(gicr + GICR_TYPER);
 	return 0;
 }
 
@@ -542,6 +552,32 @@ TEST_F(attr, cpu_interface)
 	EXPECT_EQ(-EFAULT, attr(self->gic, KVM_GET_DEVICE_ATTR, GRP_CPU, ICC_PMR, (void *)8));
 }
 
+/*
+ * CVE-2025-37849: a vCPU whose creation fails leaves nothing of itself in the GIC, neither a
+ * redistributor in a region nor a place in front of the next one.
+ */
+TEST_F(attr, cve_2025_37849_vcpu_that_fails)
+{
+	struct rlimit old, none;
+	struct vcpu third, other;
+
+	ASSERT_EQ(0, place(self->gic));
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &old));
+	for (unsigned int i = 0; i < 20; i++) {
+		EXPECT_EQ(-EEXIST, vcpu_open(&self->vm, &other, i % 2));
+		none = (struct rlimit){ .rlim_cur = 0, .rlim_max = old.rlim_max };
+		ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &none));
+		EXPECT_EQ(-EMFILE, vcpu_open(&self->vm, &other, 2));
+		ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &old));
+	}
+	ASSERT_EQ(0, vcpu_create(&self->vm, &third, 2));
+	ASSERT_EQ(0, init(self->gic));
+	EXPECT_EQ(0x000, guest_reads(&third, GUEST_GICR + GICR_TYPER));
+	EXPECT_EQ(0x100, guest_reads(&third, GUEST_GICR + 0x20000 + GICR_TYPER));
+	EXPECT_EQ(0x210, guest_reads(&third, GUEST_GICR + 0x40000 + GICR_TYPER));
+	vcpu_destroy(&third);
+}
+
 static void *spin(void *arg)
 {
 	struct vcpu *vcpu = arg;
@@ -579,6 +615,45 @@ TEST_F(attr, busy_while_a_vcpu_runs)
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(-EINTR, self->vcpus[1].error);
 	EXPECT_LE(0, get32(self->gic, GRP_DIST, GICD_CTLR));
+}
+
+/*
+ * CVE-2024-40989: redistributors and their regions go while they are in use. The descriptors of the
+ * GIC and of the VM are closed while a vCPU reads a redistributor of another, whose descriptor is
+ * closed, too; the last one that goes is that of the vCPU which runs.
+ */
+TEST_F(attr, cve_2024_40989_redistributors_that_go)
+{
+	for (unsigned int i = 0; i < 10; i++) {
+		struct vcpu vcpus[2];
+		pthread_t thread;
+		struct vm vm;
+		int gic;
+
+		ASSERT_EQ(0, vm_create(&vm));
+		for (unsigned int n = 0; n < 2; n++)
+			ASSERT_EQ(0, vcpu_create(&vm, &vcpus[n], n));
+		gic = make(&vm, V3, 0);
+		ASSERT_LE(0, gic);
+		ASSERT_EQ(0, set64(gic, GRP_ADDR, DIST, GUEST_GICD));
+		ASSERT_EQ(0, set64(gic, GRP_ADDR, REGION, region(1, GUEST_GICR, 0, 0)));
+		ASSERT_EQ(0, set64(gic, GRP_ADDR, REGION, region(1, GUEST_GICR + 0x40000, 0, 1)));
+		ASSERT_EQ(0, init(gic));
+		ASSERT_EQ(0, vcpu_start(&vcpus[0], guest_read_on, GUEST_GICR + 0x40000, 0));
+		ASSERT_EQ(GUEST_SAID, guest_run(&vcpus[0]));
+		ASSERT_EQ(0, pthread_create(&thread, NULL, spin, &vcpus[0]));
+		close(gic);
+		vcpu_destroy(&vcpus[1]);
+		close(vm.fd);
+		vm.fd = -1;
+		msleep(5);
+		vcpus[0].run->immediate_exit = 1;
+		pthread_kill(thread, SIGUSR1);
+		ASSERT_EQ(0, pthread_join(thread, NULL));
+		EXPECT_EQ(-EINTR, vcpus[0].error);
+		vcpu_destroy(&vcpus[0]);
+		vm_destroy(&vm);
+	}
 }
 
 static void ignore(int signal)
