@@ -115,8 +115,10 @@ impl<D: Device> AnonFile for DeviceFile<D> {
 pub(crate) fn create(vm: &Arc<Vm>, arg: usize) -> Result {
     let request: kvm_create_device = read_user(arg)?;
 
-    // Without its interrupt at the host there is no GIC for VMs.
-    let has_vgic = vm.cpus.gic.maintenance().is_ok();
+    // Without its interrupt at the host there is no GIC for VMs, nor on CPUs where all that a guest
+    // does with its CPU interface has to trap, which is not emulated.
+    let gic = &vm.cpus.gic;
+    let has_vgic = gic.maintenance().is_ok() && gic.interface().required_traps() == 0;
     if !has_vgic {
         return Err(ENODEV);
     }

@@ -94,7 +94,7 @@ impl queue::VirtualInterface for Hardware<'_> {
 /// Writes of ICC_DIR_EL1 trap: the interrupt may be in no list register, or another vCPU's. Guests that
 /// use it are few, for EOImode 0 is what those without a hypervisor of their own do with.
 pub(crate) fn base_hcr(host: VirtualInterface) -> u64 {
-    IchHcrEl2::from_raw(host.dir_trap() | host.required_traps())
+    IchHcrEl2::from_raw(host.dir_trap())
         .with_en(true)
         .into_raw()
 }
