@@ -265,7 +265,7 @@ fn settle<G: Interrupts + ?Sized>(gic: &G, by: By, vcpu: usize, intid: IntId, ir
 
 /// The interrupts of a group of lines, with their bits. SGIs have no line.
 fn lines(group: LineGroup) -> impl Iterator<Item = (IntId, u32)> {
-    let first = u8::from(group) as u32 * 32;
+    let first = u32::from(u8::from(group)) * 32;
 
     (0..32)
         .filter_map(move |n| Some((IntId::new(first + n)?, n)))

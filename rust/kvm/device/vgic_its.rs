@@ -5,7 +5,7 @@
 //! Source: Documentation/virt/kvm/devices/arm-vgic-its.rst.
 
 use crate::{
-    device::Device,
+    device::file::Device,
     ioctl::{
         read_user,
         write_user, //

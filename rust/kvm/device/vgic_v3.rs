@@ -5,7 +5,7 @@
 //! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst.
 
 use crate::{
-    device::Device,
+    device::file::Device,
     ioctl::{
         read_user,
         write_user, //
@@ -256,7 +256,7 @@ impl VgicV3 {
             AddrAttr::RedistRegion => {
                 let index = RedistRegionAttr::from_raw(read_user(at)?).index();
                 let region = self.0.setup.with_frames(|frames| frames.region(index));
-                Some(region.flatten().ok_or(ENOENT)?.into_raw()).map(Some)
+                Some(Some(region.flatten().ok_or(ENOENT)?.into_raw()))
             }
         };
         write_user(at, &value.flatten().unwrap_or(NO_ADDRESS))

@@ -43,6 +43,7 @@ static const struct capability capabilities[] = {
 	  "ioeventfd.ring" },
 	{ KVM_CAP_COALESCED_PIO, ONE, "ioeventfd.zones" },
 	{ KVM_CAP_PTP_KVM, ONE, "capabilities.precise_time" },
+	{ KVM_CAP_DEVICE_CTRL, ONE, "vgic_attr.create" },
 	{ KVM_CAP_COUNTER_OFFSET, ONE, "timer_user.given" },
 	{ KVM_CAP_ARM_USER_IRQ, ONE, "timer_user.fires_while_running" },
 	{ KVM_CAP_STEAL_TIME, ONE, "capabilities.stolen_time" },
