@@ -83,6 +83,17 @@ static bool reads(unsigned long arg, long got)
 	return got == (arg == readable ? -EINVAL : -EFAULT);
 }
 
+static bool reads_device(unsigned long arg, long got)
+{
+	return got == (arg == readable ? -ENODEV : -EFAULT);
+}
+
+static bool no_device(unsigned long arg, long got)
+{
+	(void)arg;
+	return got == -ENODEV;
+}
+
 static bool reads_attr(unsigned long arg, long got)
 {
 	return got == (arg == readable ? -ENXIO : -EFAULT);
@@ -124,6 +135,10 @@ static const struct answer {
 	{ KVM_SET_USER_MEMORY_REGION, reads, ON(VM), false },
 	{ KVM_SET_USER_MEMORY_REGION2, reads, ON(VM), false },
 	{ KVM_ENABLE_CAP, reads, ON(VM), false },
+	{ KVM_CREATE_IRQCHIP, no_device, ON(VM), false },
+	{ KVM_CREATE_DEVICE, reads_device, ON(VM), false },
+	{ KVM_SIGNAL_MSI, reads, ON(VM), false },
+	{ KVM_ARM_SET_COUNTER_OFFSET, reads, ON(VM), false },
 	{ KVM_ARM_PREFERRED_TARGET, writes, ON(VM), false },
 	{ KVM_ARM_GET_REG_WRITABLE_MASKS, reads, ON(VM), false },
 	{ KVM_SET_DEVICE_ATTR, reads_attr, ON(VM) | ON_VCPUS, false },
