@@ -210,7 +210,7 @@ impl Event {
     /// Returns the event as one number, of the same order.
     #[inline]
     pub const fn key(self) -> u32 {
-        self.device.get() << EVENT_BITS | self.event.get()
+        (self.device.get() << EVENT_BITS) | self.event.get()
     }
 
     /// Returns the next event, of the next device after a device's last one; [`None`] after the

@@ -127,7 +127,7 @@ impl Baser {
     pub fn base(self) -> u64 {
         let address = self.address().get();
         if self.page_bytes() == 0x1_0000 {
-            (address & !0xf) << 12 | (address & 0xf) << 48
+            ((address & !0xf) << 12) | ((address & 0xf) << 48)
         } else {
             address << 12
         }

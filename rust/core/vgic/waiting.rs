@@ -90,7 +90,7 @@ impl<S> Waiting<S> {
             for (m, word) in words
                 .iter()
                 .enumerate()
-                .filter(|(m, _)| which >> m & 1 != 0)
+                .filter(|(m, _)| (which >> m) & 1 != 0)
             {
                 let first = FIRST_LPI as usize + (n * BITS + m) * BITS;
                 let mut bits = word.swap(0);

@@ -2,6 +2,9 @@
 
 //! The ITS against its literal specification, and what else has to hold.
 
+// Shifts bind stronger than masks, which every kernel developer knows.
+#![allow(clippy::precedence)]
+
 mod bounds;
 mod cache;
 mod frame;
