@@ -7,6 +7,7 @@
 
 mod abort;
 mod call;
+mod gic;
 mod mmio;
 mod setway;
 mod sysreg;
@@ -147,6 +148,7 @@ impl Run<'_> {
                 self.advance(esr);
                 Fast::Guest
             }
+            ExceptionClass::DataAbortLower if self.gic_access(esr, false) => Fast::Guest,
             ExceptionClass::DataAbortLower if self.bus_write(esr) => Fast::Guest,
             ExceptionClass::Wfx
             | ExceptionClass::DataAbortLower

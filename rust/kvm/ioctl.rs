@@ -24,6 +24,7 @@ use kernel::{
 use kvm_host::uapi::{
     kvm_arm_counter_offset,
     kvm_coalesced_mmio_zone,
+    kvm_create_device,
     kvm_device_attr,
     kvm_enable_cap,
     kvm_guest_debug,

@@ -30,7 +30,10 @@ use kvm_host::{
         Alarm,
         AlarmSetter, //
     },
-    irqs::IrqsOff,
+    irqs::{
+        with_irqs_off,
+        IrqsOff, //
+    },
     run_page::RunPage,
     time, //
 };

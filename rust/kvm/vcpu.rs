@@ -66,6 +66,26 @@ use kvm_host::{
     vcpu::VcpuCpu, //
 };
 
+kvm_host::counters! {
+    /// What a vCPU counts beside its exits.
+    pub(crate) enum Stat {
+        /// Exits that were finished with interrupts off, and the guest entered again.
+        InnerLoop = "inner_loop_reentries",
+        /// Loads of the vCPU into a CPU.
+        Load = "loads",
+        /// Puts.
+        Put = "puts",
+        /// Writes to devices that the VM's bus took, without an exit to user space.
+        BusWrite = "mmio_writes_in_kernel",
+        /// Flushes of the VM's memory because of set/way operations.
+        SetWayFlush = "set_way_flushes",
+        /// Bytes that these cleaned and invalidated.
+        SetWayBytes = "set_way_flushed_bytes",
+        /// Trapped writes of stage 1's controls.
+        TvmTrap = "tvm_traps",
+    }
+}
+
 /// Something that a vCPU has to look at before it enters the guest.
 pub(crate) mod request {
     /// The vCPU was powered on, or its VM is going down: the power state has changed.

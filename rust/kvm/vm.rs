@@ -11,7 +11,7 @@ pub(crate) use self::config::{
     Frozen, //
 };
 use crate::{
-    counters::Counter,
+    bus::Bus,
     cpus::Cpus,
     memory::Memory,
     vcpu::{
@@ -134,8 +134,12 @@ impl Vm {
                 _notifier <- MmuNotifier::register(&users, notified),
                 config <- Config::new(cpus),
                 bus <- Bus::new(),
-                vcpus <- new_spinlock!(KVec::new(), "kvm_vhe::Vm::vcpus"),
-                vgic: SetOnce::new(),
+                vcpus <- new_spinlock!(Vcpus {
+                    list: KVec::new(),
+                    closed: false,
+                }, "kvm_vhe::Vm::vcpus"),
+                gic: SetOnce::new(),
+                gic_init <- new_mutex!((), "kvm_vhe::Vm::gic_init"),
                 nisv_to_user: AtomicFlag::new(false),
                 offsets <- new_spinlock!(CounterOffsets::new(counter()), "kvm_vhe::Vm::offsets"),
             }? Error),

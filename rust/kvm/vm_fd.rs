@@ -59,6 +59,7 @@ use kvm_host::{
         kvm_device_attr,
         kvm_enable_cap,
         kvm_ioeventfd,
+        kvm_msi,
         kvm_userspace_memory_region,
         kvm_userspace_memory_region2,
         kvm_vcpu_init,

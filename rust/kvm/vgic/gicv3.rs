@@ -56,6 +56,9 @@ use kvm_core::vgic::{
 };
 use kvm_host::relaxed;
 
+/// The most ITSs of a VM: they are searched for an address with interrupts off.
+const MAX_ITSES: usize = 64;
+
 /// What a GIC has once it is initialised.
 struct Ready {
     vgic: Arc<Vgic>,
@@ -121,12 +124,15 @@ impl Gicv3 {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOSPC` if there are [`MAX_ITSES`], `ENOMEM`.
     pub(crate) fn add_its(&self, its: Arc<Its>) -> Result {
         // The room is made before the lock, under which nothing may sleep, is taken.
         let mut room: KVec<Arc<Its>> = KVec::new();
         loop {
             let mut itses = self.itses.lock();
+            if itses.len() >= MAX_ITSES {
+                return Err(ENOSPC);
+            }
             if room.capacity() > itses.len() {
                 for other in itses.drain_all() {
                     room.push(other, GFP_ATOMIC)?;
@@ -157,7 +163,7 @@ impl Gicv3 {
         let itses = self.itses.lock();
         itses
             .iter()
-            .find_map(|its| Some((its.clone(), its.offset(ipa)?)))
+            .find_map(|its| its.offset(ipa).map(|offset| (its.clone(), offset)))
     }
 
     /// The ITS with this number.
