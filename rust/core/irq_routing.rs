@@ -5,6 +5,7 @@
 //! Source: api.rst, "4.52 KVM_SET_GSI_ROUTING" and "4.75 KVM_IRQFD".
 
 use crate::vgic::intid::IntId;
+use core::ops::Deref;
 
 /// One more than the highest GSI, and the most entries of a table: KVM_MAX_IRQ_ROUTES, which is what
 /// KVM_CAP_IRQ_ROUTING says.
@@ -154,7 +155,7 @@ pub enum Routing<S> {
     Table(S),
 }
 
-impl<S: AsRef<[Option<Route>]>> Routing<S> {
+impl<S: Deref<Target = [Option<Route>]>> Routing<S> {
     /// Returns where a GSI goes; [`None`] if nowhere.
     #[inline]
     pub fn route(&self, gsi: u32) -> Option<Route> {
@@ -163,7 +164,7 @@ impl<S: AsRef<[Option<Route>]>> Routing<S> {
                 .checked_add(FIRST_PIN)
                 .and_then(IntId::spi)
                 .map(Route::Spi),
-            Self::Table(table) => *table.as_ref().get(gsi as usize)?,
+            Self::Table(table) => *table.get(gsi as usize)?,
         }
     }
 }

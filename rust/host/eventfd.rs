@@ -9,6 +9,7 @@ use kernel::{
     bindings as linux,
     error::from_err_ptr,
     ffi::c_int,
+    fs::LocalFile,
     prelude::*, //
 };
 
@@ -28,6 +29,19 @@ unsafe impl Send for EventFd {}
 unsafe impl Sync for EventFd {}
 
 impl EventFd {
+    /// That of an open file.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is not an eventfd's.
+    pub fn from_file(file: &LocalFile) -> Result<Self> {
+        // SAFETY: The file is open as long as it is borrowed.
+        let ctx = from_err_ptr(unsafe { linux::eventfd_ctx_fileget(file.as_ptr()) })?;
+
+        // INVARIANT: It is not an error, and the reference is ours.
+        NonNull::new(ctx).map(Self).ok_or(EINVAL)
+    }
+
     /// That of one of the current process's descriptors.
     ///
     /// # Errors

@@ -50,6 +50,7 @@ pub mod guest_time;
 pub mod guest_timer;
 pub mod guest_tlb;
 pub mod ich;
+pub mod irqfd;
 pub mod kick;
 pub mod preempt_notifier;
 pub mod profiling;

@@ -15,6 +15,7 @@ use kernel::{
 };
 use kvm_core::{
     guest_debug::GuestDebug,
+    irq_routing::MAX_ROUTES,
     memslot::SlotId, //
 };
 use kvm_host::{
@@ -56,6 +57,9 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
         | KVM_CAP_IOEVENTFD
         | KVM_CAP_IOEVENTFD_ANY_LENGTH
         | KVM_CAP_COALESCED_PIO
+        | KVM_CAP_IRQFD
+        | KVM_CAP_IRQFD_RESAMPLE
+        | KVM_CAP_ARM_IRQ_LINE_LAYOUT_2
         | KVM_CAP_PTP_KVM
         | KVM_CAP_DEVICE_CTRL
         | KVM_CAP_COUNTER_OFFSET
@@ -68,6 +72,7 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
         KVM_CAP_NR_MEMSLOTS => SlotId::COUNT.into(),
         KVM_CAP_NR_VCPUS => kvm_host::machine::online_cpus().min(MAX_VCPUS as u32),
         KVM_CAP_MAX_VCPUS | KVM_CAP_MAX_VCPU_ID => MAX_VCPUS as u32,
+        KVM_CAP_IRQ_ROUTING => MAX_ROUTES as u32,
         KVM_CAP_COALESCED_MMIO => RING_PAGE,
         KVM_CAP_SET_GUEST_DEBUG => 1,
         KVM_CAP_SET_GUEST_DEBUG2 => GuestDebug::VALID,

@@ -29,6 +29,8 @@ use kvm_host::uapi::{
     kvm_enable_cap,
     kvm_guest_debug,
     kvm_ioeventfd,
+    kvm_irq_level,
+    kvm_irqfd,
     kvm_mp_state,
     kvm_msi,
     kvm_one_reg,
@@ -61,6 +63,10 @@ pub(crate) const KVM_SET_USER_MEMORY_REGION: u32 = iow::<kvm_userspace_memory_re
 pub(crate) const KVM_SET_USER_MEMORY_REGION2: u32 = iow::<kvm_userspace_memory_region2>(0x49);
 pub(crate) const KVM_REGISTER_COALESCED_MMIO: u32 = iow::<kvm_coalesced_mmio_zone>(0x67);
 pub(crate) const KVM_UNREGISTER_COALESCED_MMIO: u32 = iow::<kvm_coalesced_mmio_zone>(0x68);
+pub(crate) const KVM_IRQ_LINE: u32 = iow::<kvm_irq_level>(0x61);
+pub(crate) const KVM_IRQ_LINE_STATUS: u32 = _IOWR::<kvm_irq_level>(KVMIO, 0x67);
+pub(crate) const KVM_SET_GSI_ROUTING: u32 = iow::<[u32; 2]>(0x6a);
+pub(crate) const KVM_IRQFD: u32 = iow::<kvm_irqfd>(0x76);
 pub(crate) const KVM_IOEVENTFD: u32 = iow::<kvm_ioeventfd>(0x79);
 pub(crate) const KVM_ENABLE_CAP: u32 = iow::<kvm_enable_cap>(0xa3);
 pub(crate) const KVM_ARM_PREFERRED_TARGET: u32 = ior::<kvm_vcpu_init>(0xaf);

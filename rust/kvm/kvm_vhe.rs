@@ -15,12 +15,15 @@ mod power;
 
 mod memory;
 
+mod irq_routes;
+
 mod vgic;
 
 mod bus;
 
 mod coalesced;
 mod ioeventfd;
+mod irqfd;
 
 mod timer;
 mod vcpu;
@@ -28,6 +31,7 @@ mod vcpu;
 mod vm;
 
 mod capability;
+mod irq_line;
 mod firmware;
 mod registers;
 mod reset;

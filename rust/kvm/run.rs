@@ -141,8 +141,10 @@ impl Run<'_> {
 
     /// Whether there is an interrupt for the guest, though it may mask it.
     pub(crate) fn has_interrupt(&self) -> bool {
-        self.gic
-            .is_some_and(|gic| gic.has_deliverable(|| self.cpu.is_loaded()))
+        self.vcpu.has_line()
+            || self
+                .gic
+                .is_some_and(|gic| gic.has_deliverable(|| self.cpu.is_loaded()))
     }
 
     /// Whether a WFI does not wait.

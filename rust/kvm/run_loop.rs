@@ -27,6 +27,7 @@ use crate::{
 use kernel::prelude::*;
 use kvm_core::{
     bits::Bits,
+    irq_line::CpuLine,
     psci::SystemEvent,
     pstate::GuestPstate,
     register::Reg,
@@ -137,6 +138,10 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
         ..
     } = state;
     let cpu: &VcpuCpu = cpu;
+    let gic = match (vgic, vgic_cpu.as_deref()) {
+        (Some(vgic), Some(cpu)) => Gic::new(vgic, cpu, interface, &vm.routes),
+        _ => None,
+    };
     let timers = Pins {
         cpu,
         irqs: &vm.cpus.timer_irqs,
@@ -269,6 +274,10 @@ impl Run<'_> {
             self.cpu.set_controls(self.vm.controls(self.frozen));
             loaded.reload();
             self.timers.configure();
+        }
+        if requests & request::LINES != 0 {
+            self.cpu
+                .set_interrupt_lines(self.vcpu.line(CpuLine::Irq), self.vcpu.line(CpuLine::Fiq));
         }
         if requests & request::STOLEN_TIME != 0 {
             self.report_stolen_time();

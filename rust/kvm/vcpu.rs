@@ -28,6 +28,7 @@ use kvm_core::{
         SoftwareStep, //
     },
     inject::Sctlr2El1,
+    irq_line::CpuLine,
     mmio::PendingMmio,
     psci::Affinity,
     pstate::{
@@ -96,6 +97,8 @@ pub(crate) mod request {
     pub(crate) const RELOAD: u32 = 1 << 2;
     /// The line of a timer that traps may have changed.
     pub(crate) const TIMER: u32 = 1 << 3;
+    /// User space has raised or lowered a line of the vCPU's.
+    pub(crate) const LINES: u32 = 1 << 4;
 }
 
 /// The part of a vCPU that its thread, or who has its lock, has to itself.
@@ -195,7 +198,10 @@ pub(crate) struct Vcpu {
     /// MPIDR_EL1, for those that look for a vCPU by it.
     mpidr: Atomic<u64>,
     requests: Atomic<u32>,
-    pub(crate) counters: VcpuCounters,
+    /// The lines that are up, a bit for each [`CpuLine`].
+    lines: Atomic<u32>,
+    pub(crate) stats: Counters<Stat>,
+    pub(crate) exits: ExitCounts,
     #[pin]
     state: KillableMutex<State>,
 }
@@ -245,7 +251,9 @@ impl Vcpu {
                 power <- Power::new(),
                 mpidr: Atomic::new(mpidr),
                 requests: Atomic::new(0),
-                counters: VcpuCounters::new(),
+                lines: Atomic::new(0),
+                stats: Counters::new(),
+                exits: ExitCounts([const { Atomic::new(0) }; ExitReason::COUNT]),
                 state <- KillableMutex::new(state, c"kvm_vhe::Vcpu::state", static_lock_class!()),
             }? Error),
             GFP_KERNEL_ACCOUNT,
@@ -318,6 +326,38 @@ impl Vcpu {
         while let Err(now) = self.requests.cmpxchg(old, old | what, Full) {
             old = now;
         }
+    }
+
+    /// Raises or lowers a line, which an interrupt controller in user space has.
+    pub(crate) fn set_line(&self, line: CpuLine, level: bool) {
+        let bit = 1 << line as u32;
+        let mut old = self.lines.load(Relaxed);
+
+        loop {
+            let new = if level { old | bit } else { old & !bit };
+            match self.lines.cmpxchg(old, new, Full) {
+                Ok(_) if new == old => return,
+                Ok(_) => break,
+                Err(now) => old = now,
+            }
+        }
+        self.request(request::LINES);
+    }
+
+    /// Lowers both lines: the vCPU is made anew. It is not running.
+    pub(crate) fn lower_lines(&self) {
+        self.lines.store(0, Relaxed);
+        self.note(request::LINES);
+    }
+
+    /// Whether a line is up.
+    pub(crate) fn line(&self, line: CpuLine) -> bool {
+        relaxed::load(&self.lines) & 1 << line as u32 != 0
+    }
+
+    /// Whether one of the lines is up.
+    pub(crate) fn has_line(&self) -> bool {
+        relaxed::load(&self.lines) != 0
     }
 
     /// Whether there is something to look at.

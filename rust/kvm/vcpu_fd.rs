@@ -98,6 +98,7 @@ fn init(vm: &Vm, vcpu: &Vcpu, state: &mut State, arg: usize) -> Result {
         )?);
     }
     vcpu.power.take_start();
+    vcpu.lower_lines();
     vcpu.reset(vm, state);
     state.flags = Some(wanted);
     vcpu.power.set(if wanted.contains(VcpuFeatures::POWER_OFF) {

@@ -13,6 +13,8 @@ pub(crate) use self::config::{
 use crate::{
     bus::Bus,
     cpus::Cpus,
+    irq_routes::Routes,
+    irqfd::Irqfds,
     memory::Memory,
     vcpu::{
         request,
@@ -94,6 +96,9 @@ pub(crate) struct Vm {
     /// Devices whose writes need no exit.
     #[pin]
     pub(crate) bus: Bus,
+    pub(crate) routes: Arc<Routes>,
+    #[pin]
+    pub(crate) irqfds: Irqfds,
     #[pin]
     vcpus: SpinLock<Vcpus>,
     /// Its interrupt controller, from when it has one.
@@ -134,6 +139,8 @@ impl Vm {
                 _notifier <- MmuNotifier::register(&users, notified),
                 config <- Config::new(cpus),
                 bus <- Bus::new(),
+                routes: Routes::new()?,
+                irqfds <- Irqfds::new(),
                 vcpus <- new_spinlock!(Vcpus {
                     list: KVec::new(),
                     closed: false,

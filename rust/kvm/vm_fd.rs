@@ -11,8 +11,11 @@ use crate::{
     cpus::Cpus,
     device,
     ioctl::*,
-    stats,
-    vcpu::Vcpu,
+    irq_line::irq_line,
+    vcpu::{
+        Stat,
+        Vcpu, //
+    },
     vcpu_fd::{
         VcpuFile,
         TARGET_GENERIC_V8, //
@@ -59,6 +62,7 @@ use kvm_host::{
         kvm_device_attr,
         kvm_enable_cap,
         kvm_ioeventfd,
+        kvm_irqfd,
         kvm_msi,
         kvm_userspace_memory_region,
         kvm_userspace_memory_region2,
@@ -187,6 +191,13 @@ impl VmFile {
     }
 }
 
+impl Drop for VmFile {
+    /// The file is closed, while vCPUs may be open and run.
+    fn drop(&mut self) {
+        self.0.irqfds.clear();
+    }
+}
+
 impl AnonFile for VmFile {
     const NAME: &'static CStr = c"kvm-vm";
 
@@ -215,6 +226,21 @@ impl AnonFile for VmFile {
             KVM_UNREGISTER_COALESCED_MMIO => {
                 let zone: kvm_coalesced_mmio_zone = read_user(arg)?;
                 vm.bus.unregister_coalesced(&zone)?;
+            }
+            KVM_IRQ_LINE | KVM_IRQ_LINE_STATUS => {
+                // `struct kvm_irq_level`. That there is no status is one, too.
+                let [irq, level]: [u32; 2] = read_user(arg)?;
+                irq_line(vm, irq, level != 0)?;
+            }
+            KVM_SET_GSI_ROUTING => {
+                // `struct kvm_irq_routing`, and behind it the entries.
+                let head: [u32; 2] = read_user(arg)?;
+                let entries = arg.wrapping_add(core::mem::size_of_val(&head));
+                vm.routes.set(head[0], head[1], entries)?;
+            }
+            KVM_IRQFD => {
+                let args: kvm_irqfd = read_user(arg)?;
+                vm.irqfds.change(vm.gic(), &vm.routes, &args)?;
             }
             KVM_IOEVENTFD => {
                 let args: kvm_ioeventfd = read_user(arg)?;

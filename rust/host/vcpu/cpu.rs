@@ -40,6 +40,12 @@ use kvm_core::{
 /// HCR_EL2.VSE: a virtual SError is pending.
 const HCR_VSE: u64 = 1 << 8;
 
+/// HCR_EL2.VI: an IRQ is pending.
+const HCR_VI: u64 = 1 << 7;
+
+/// HCR_EL2.VF: an FIQ is pending.
+const HCR_VF: u64 = 1 << 6;
+
 /// HCR_EL2.TWE: WFE traps.
 const HCR_TWE: u64 = 1 << 14;
 
@@ -47,7 +53,7 @@ const HCR_TWE: u64 = 1 << 14;
 const HCR_TVM: u64 = 1 << 26;
 
 /// The bits of HCR_EL2 that change while the vCPU runs.
-const HCR_DYNAMIC: u64 = HCR_VSE | HCR_TWE | HCR_TVM;
+const HCR_DYNAMIC: u64 = HCR_VSE | HCR_VI | HCR_VF | HCR_TWE | HCR_TVM;
 
 /// What load saves of the host.
 #[derive(Default)]
@@ -250,6 +256,15 @@ impl VcpuCpu {
     pub(crate) fn trap_wfe(&self, trap: bool) {
         let hcr = self.switch.hcr.get() & !HCR_TWE;
         self.switch.hcr.set(if trap { hcr | HCR_TWE } else { hcr });
+    }
+
+    /// Raises and lowers the lines of the vCPU's own interrupts, IRQ and FIQ, from the next entry on.
+    pub fn set_interrupt_lines(&self, irq: bool, fiq: bool) {
+        let hcr = self.switch.hcr.get() & !(HCR_VI | HCR_VF);
+
+        self.switch
+            .hcr
+            .set(hcr | if irq { HCR_VI } else { 0 } | if fiq { HCR_VF } else { 0 });
     }
 
     /// Makes a virtual SError pending, or none, from the next entry on. `syndrome` is VSESR_EL2's,

@@ -2,14 +2,17 @@
 
 //! A vCPU's virtual CPU interface: in memory, and in the CPU that it is loaded on.
 
-use crate::vgic::{
-    lpis::{
-        CpuLpis,
-        Slots, //
-    },
-    vm::{
-        Member,
-        Vgic, //
+use crate::{
+    irq_routes::Routes,
+    vgic::{
+        lpis::{
+            CpuLpis,
+            Slots, //
+        },
+        vm::{
+            Member,
+            Vgic, //
+        },
     },
 };
 use core::cell::{
@@ -125,11 +128,17 @@ pub(crate) struct Gic<'a> {
     pub(crate) member: &'a Member,
     cpu: &'a VgicCpu,
     host: VirtualInterface,
+    routes: &'a Routes,
 }
 
 impl<'a> Gic<'a> {
     /// That of a vCPU; [`None`] if it is not one of the GIC's.
-    pub(crate) fn new(vgic: &'a Vgic, cpu: &'a VgicCpu, host: VirtualInterface) -> Option<Self> {
+    pub(crate) fn new(
+        vgic: &'a Vgic,
+        cpu: &'a VgicCpu,
+        host: VirtualInterface,
+        routes: &'a Routes,
+    ) -> Option<Self> {
         let member = vgic.member(cpu.queue.borrow().vcpu())?;
 
         Some(Self {
@@ -137,6 +146,7 @@ impl<'a> Gic<'a> {
             member,
             cpu,
             host,
+            routes,
         })
     }
 
@@ -210,7 +220,12 @@ impl<'a> Gic<'a> {
                 self.vgic,
                 lpis,
                 &Hardware(self.host, self.host.on(irqs.cpu())),
-                |_| {},
+                |intid| {
+                    self.routes.ended(irqs, intid, || {
+                        // It is one that there is.
+                        let _ = self.vgic.set_spi(intid, false);
+                    });
+                },
             );
         });
         self.member.folded();
