@@ -72,6 +72,7 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
         KVM_CAP_NR_MEMSLOTS => SlotId::COUNT.into(),
         KVM_CAP_NR_VCPUS => kvm_host::machine::online_cpus().min(MAX_VCPUS as u32),
         KVM_CAP_MAX_VCPUS | KVM_CAP_MAX_VCPU_ID => MAX_VCPUS as u32,
+        KVM_CAP_IRQCHIP => cpus.has_vgic().into(),
         KVM_CAP_IRQ_ROUTING => MAX_ROUTES as u32,
         KVM_CAP_COALESCED_MMIO => RING_PAGE,
         KVM_CAP_SET_GUEST_DEBUG => 1,

@@ -200,6 +200,12 @@ impl Cpus {
         self.machine.system()
     }
 
+    /// Whether VMs can have a vGIC: not without its interrupt at the host, nor on CPUs where all that a
+    /// guest does with its CPU interface has to trap, which is not emulated.
+    pub(crate) fn has_vgic(&self) -> bool {
+        self.gic.maintenance().is_ok() && self.gic.interface().required_traps() == 0
+    }
+
     /// The ID registers that VMs are made from.
     pub(crate) fn id_registers(&self) -> &HostIdRegs {
         &self.id_registers

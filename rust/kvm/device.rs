@@ -38,8 +38,7 @@ use kvm_host::{
 pub(crate) fn create(vm: &Arc<Vm>, arg: usize) -> Result {
     let request: kvm_create_device = read_user(arg)?;
 
-    // Without its interrupt at the host there is no GIC for VMs.
-    if vm.cpus.gic.maintenance().is_err() {
+    if !vm.cpus.has_vgic() {
         return Err(ENODEV);
     }
     if request.type_ == kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3 {
