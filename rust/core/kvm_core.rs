@@ -12,12 +12,11 @@
 //! [`vm_idreg`] and [`traps`] hold the decisions that are made from ID registers. [`context`] is a
 //! vCPU's registers to whoever emulates an instruction; on it stand [`inject`], [`mmio`],
 //! [`stage1`], [`events`] and [`guest_debug`], and beside it [`mmio_bus`], [`setway`],
-//! [`exit_reason`] and [`timer`]. [`smccc`], [`psci`] and [`firmware`] are what a guest finds behind
-//! HVC and SMC. [`stage2`], [`memslot`], [`vmid`] and [`invalidate`] are a VM's memory, and [`vgic`] its
-//! interrupt controller; [`its`] translates messages into interrupts, and [`irq_line`] and
-//! [`irq_routing`] are user space's names for them.
-//! [`acpi`] is what firmware says of the host's interrupts. A module uses those before it in the list
-//! below, never one after it.
+//! [`exit_reason`], [`timer`] and [`stats`]. [`smccc`], [`psci`] and [`firmware`] are what a guest
+//! finds behind HVC and SMC. [`stage2`], [`memslot`], [`vmid`] and [`invalidate`] are a VM's memory,
+//! and [`vgic`] its interrupt controller; [`its`] translates messages into interrupts. [`irq_line`]
+//! and [`irq_routing`] are user space's names of them. [`acpi`] is what firmware says of the host's
+//! interrupts. A module uses those before it in the list below, never one after it.
 
 // Kbuild says so itself on the command line.
 #![cfg_attr(not(MODULE), no_std)]
@@ -70,6 +69,8 @@ pub mod guest_debug;
 
 pub mod exit_reason;
 
+pub mod timer;
+
 pub mod stats;
 
 pub mod smccc;
@@ -88,9 +89,7 @@ pub mod invalidate;
 
 pub mod vgic;
 
-pub mod irq_line;
-
-pub mod irq_routing;
+pub mod its;
 
 pub mod irq_line;
 

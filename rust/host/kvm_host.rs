@@ -61,7 +61,6 @@ pub mod trace;
 pub mod translation;
 
 pub mod alarm;
-pub mod debug_regs;
 pub mod neon;
 mod registers;
 

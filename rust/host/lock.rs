@@ -68,10 +68,10 @@ impl<T> KillableMutex<T> {
         })
     }
 
-    /// Takes the mutex if nobody has it.
+    /// Takes the mutex if nobody has it; does not sleep.
     pub fn try_lock(&self) -> Option<KillableGuard<'_, T>> {
         // SAFETY: The mutex is initialised.
-        (unsafe { bindings::mutex_trylock(self.raw.get()) } != 0).then_some(KillableGuard {
+        (unsafe { bindings::mutex_trylock(self.raw.get()) } != 0).then(|| KillableGuard {
             mutex: self,
             _not_send: NotThreadSafe,
         })

@@ -76,8 +76,7 @@ impl TimerIrq {
     ) -> Result<Self, NoTimerIrq> {
         let ppi = ppi.map_err(NoTimerIrq::Missing)?;
         let flags = PerCpu::new().map_err(|_| NoTimerIrq::NoMemory)?;
-        let active =
-            Arc::new(MayBeActive(flags), GFP_KERNEL).map_err(|_| NoTimerIrq::NoMemory)?;
+        let active = Arc::new(MayBeActive(flags), GFP_KERNEL).map_err(|_| NoTimerIrq::NoMemory)?;
         let irq = PercpuIrq::request_forwarded(ppi, name, active.clone())
             .map_err(NoTimerIrq::NotRequested)?;
 
@@ -172,7 +171,10 @@ impl TimerIrqs {
 impl TimerIrq {
     fn set(&self, cpu: &PinnedCpu, active: bool) {
         if let Err(error) = self.irq.set_active(cpu, active) {
-            kernel::pr_warn_once!("a timer's interrupt cannot be made active or inactive: {:?}\n", error);
+            kernel::pr_warn_once!(
+                "a timer's interrupt cannot be made active or inactive: {:?}\n",
+                error
+            );
         }
     }
 }

@@ -65,6 +65,7 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
         | KVM_CAP_COUNTER_OFFSET
         | KVM_CAP_ARM_USER_IRQ
         | KVM_CAP_SIGNAL_MSI
+        | KVM_CAP_BINARY_STATS_FD
         | KVM_CAP_STEAL_TIME => 1,
         KVM_CAP_ARM_INJECT_SERROR_ESR => cpus.has_ras().into(),
         KVM_CAP_ARM_PTRAUTH_ADDRESS | KVM_CAP_ARM_PTRAUTH_GENERIC => cpus.has_pauth().into(),

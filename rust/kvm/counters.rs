@@ -18,6 +18,8 @@ kvm_host::counters! {
         Load = "loads",
         /// Puts.
         Put = "puts",
+        /// Writes to devices that the VM's bus took, without an exit to user space.
+        BusWrite = "mmio_writes_in_kernel",
         /// Flushes of the VM's memory because of set/way operations.
         SetWayFlush = "set_way_flushes",
         /// Bytes that these cleaned and invalidated.

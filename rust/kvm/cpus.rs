@@ -117,6 +117,8 @@ impl vmid::Shared for VmidShared {
 #[pin_data]
 pub(crate) struct Cpus {
     machine: Machine,
+    /// The GIC's part of the CPUs.
+    pub(crate) gic: HostGic,
     pub(crate) timer_irqs: TimerIrqs,
     counter_frequency: Frequency,
     id_registers: KBox<HostIdRegs>,
@@ -147,6 +149,7 @@ fn filled<T>(len: usize, mut value: impl FnMut() -> T) -> Result<KVec<T>> {
 impl Cpus {
     pub(crate) fn new(
         machine: Machine,
+        gic: HostGic,
         timer_irqs: TimerIrqs,
         counter_frequency: Frequency,
     ) -> Result<impl PinInit<Self, Error>> {
@@ -177,6 +180,7 @@ impl Cpus {
 
         Ok(try_pin_init!(Self {
             machine,
+            gic,
             timer_irqs,
             counter_frequency,
             id_registers,
@@ -353,6 +357,12 @@ impl Cpus {
     fn reset(&self, cpu: &PinnedCpu) {
         reset_guest_translation(self.machine.host, cpu);
         profiling::exclude_guests(self.machine.host, cpu);
+        self.gic.reset(cpu);
+    }
+
+    fn take(&self, cpu: &PinnedCpu) {
+        self.reset(cpu);
+        self.gic.enable(cpu);
         self.timer_irqs.enable(cpu);
         self.in_use.this(cpu).store(true, Relaxed);
     }
@@ -361,6 +371,7 @@ impl Cpus {
     /// shutdown and then by hotplug; it is done twice, since a task may have run in between.
     fn leave(&self, cpu: &PinnedCpu) {
         self.in_use.this(cpu).store(false, Relaxed);
+        self.gic.disable(cpu);
         self.timer_irqs.disable(cpu);
         reset_guest_translation(self.machine.host, cpu);
     }

@@ -62,6 +62,7 @@ use kvm_host::{
     cpu_pm::CpuPm,
     file::MiscDevice,
     firmware_irqs::GuestPpis,
+    gic::HostGic,
     guest_timer,
     hotplug::{
         CpuHotplug,
@@ -69,7 +70,8 @@ use kvm_host::{
     },
     machine::Machine,
     percpu_irq::NotRequested,
-    syscore::Syscore, //
+    syscore::Syscore,
+    timer_irqs::TimerIrqs, //
 };
 use system::{
     report_c_kvm,
@@ -128,7 +130,12 @@ impl kernel::InPlaceModule for KvmVhe {
                     pr_err!("not loaded: no slot in CPU hotplug: {:?}\n", error);
                 }
             })?;
-            let gic = HostGic::new(&machine, &GuestPpis::find())
+            let frequency = guest_timer::frequency(machine.host).ok_or_else(|| {
+                pr_err!("not loaded: firmware has not set the counter's frequency, CNTFRQ_EL0\n");
+                ENODEV
+            })?;
+            let ppis = GuestPpis::find();
+            let gic = HostGic::new(&machine, &ppis)
                 .inspect_err(|error| pr_err!("not loaded: no memory for the GIC: {:?}\n", error))?;
             match gic.maintenance() {
                 // Whoever else would have it.
@@ -142,26 +149,15 @@ impl kernel::InPlaceModule for KvmVhe {
                 ),
                 Ok(()) => {}
             }
-            let cpus = Cpus::new(machine, gic)
-                .and_then(|cpus| Arc::pin_init(cpus, GFP_KERNEL))
-                .inspect_err(|error| {
-                    pr_err!("not loaded: no memory for the CPUs: {:?}\n", error)
-                })?;
-
-            let frequency = guest_timer::frequency(machine.host).ok_or_else(|| {
-                pr_err!("not loaded: firmware has not set the counter's frequency, CNTFRQ_EL0\n");
+            let timer_irqs = TimerIrqs::request(&ppis).map_err(|(timer, refusal)| {
+                pr_err!(
+                    "not loaded: no interrupt of the EL1 {} timer: {}\n",
+                    timer.name(),
+                    core::format_args!("{refusal}")
+                );
                 ENODEV
             })?;
-            let timer_irqs =
-                TimerIrqs::request(&GuestPpis::find()).map_err(|(timer, refusal)| {
-                    pr_err!(
-                        "not loaded: no interrupt of the EL1 {} timer: {}\n",
-                        timer.name(),
-                        core::format_args!("{refusal}")
-                    );
-                    ENODEV
-                })?;
-            let cpus = Cpus::new(machine, timer_irqs, frequency)
+            let cpus = Cpus::new(machine, gic, timer_irqs, frequency)
                 .and_then(|cpus| Arc::pin_init(cpus, GFP_KERNEL))
                 .inspect_err(|error| {
                     pr_err!("not loaded: no memory for the CPUs: {:?}\n", error)

@@ -149,7 +149,14 @@ impl Run<'_> {
 
     /// Whether a WFI does not wait.
     pub(crate) fn has_wake_up(&self) -> bool {
-        self.vcpu.has_requests() || self.cpu.virtual_serror().is_some() || self.timers.sync_asleep()
+        if self.vcpu.has_requests() || self.cpu.virtual_serror().is_some() {
+            return true;
+        }
+        if let Some(gic) = self.gic {
+            // In the inner loop some may be in list registers.
+            gic.fold_here();
+        }
+        self.timers.sync_asleep() || self.has_interrupt()
     }
 
     /// Waits as by WFI: until there is something to do, or the virtual counter reaches `until`.

@@ -13,7 +13,8 @@ use crate::{
     },
     timer::{
         Pins,
-        Timers, //
+        Timers,
+        Wires, //
     },
     vcpu::{
         entry_features,
@@ -70,6 +71,7 @@ pub(crate) struct Loadable<'a> {
     cpu: &'a VcpuCpu,
     counts_stolen_time: bool,
     timers: Pins<'a>,
+    gic: Option<&'a Gic<'a>>,
 }
 
 impl Load for Loadable<'_> {
@@ -81,6 +83,10 @@ impl Load for Loadable<'_> {
     fn load(&self, cpu: &PinnedCpu) -> Option<(Stage2Registers, Vectors)> {
         let registers = self.vm.memory.load(cpu, self.vcpu.id)?;
 
+        self.timers.load(cpu);
+        if let Some(gic) = self.gic {
+            gic.load(cpu);
+        }
         self.vcpu.counters.stats.count(Stat::Load);
         if self.counts_stolen_time {
             self.vcpu.note(request::STOLEN_TIME);
@@ -90,6 +96,9 @@ impl Load for Loadable<'_> {
 
     fn put(&self, cpu: &PinnedCpu) {
         self.vcpu.counters.stats.count(Stat::Put);
+        if let Some(gic) = self.gic {
+            gic.put(cpu);
+        }
         self.vm.memory.put(cpu);
     }
 }
@@ -109,8 +118,8 @@ enum Leave {
 /// `EINTR` if a signal is pending or `immediate_exit` is set, `EBUSY` if the system is going down,
 /// `ENOSYS` for an access that says nothing of itself, what a fault on guest memory returns.
 pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
-    let vgic = vm.vgic_to_run()?;
     let frozen = vm.freeze()?;
+    let vgic = vm.vgic();
     let interface = vm.cpus.gic.interface();
 
     vcpu.apply_power_on(vm, state);
@@ -145,7 +154,11 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
     let timers = Pins {
         cpu,
         irqs: &vm.cpus.timer_irqs,
-        wires: None,
+        wires: gic.as_ref().map(|gic| Wires {
+            vgic: gic.vgic,
+            index: gic.index(),
+            ppis: &frozen.timer_ppis,
+        }),
     };
     let loadable = Loadable {
         vm,
@@ -153,6 +166,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
         cpu,
         counts_stolen_time: stolen_time.is_some(),
         timers,
+        gic: gic.as_ref(),
     };
     let mut run = Run {
         vm,
@@ -172,6 +186,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
         deferred: Deferred::Nothing,
         reserve,
         timers: Timers::new(timers, alarm, lines_told),
+        gic: gic.as_ref(),
     };
 
     let result = with_signal_mask(signal_mask, || {
@@ -297,11 +312,14 @@ impl Run<'_> {
     /// Waits until the vCPU may run. For one that user space has suspended, an interrupt is a reason to
     /// ask it; api.rst, "4.39 KVM_SET_MP_STATE".
     fn wait_for_power(&mut self, running: &Running<'_>) -> Result<Flow> {
-        let wakes_up = || self.vcpu.power.get() == PowerState::Suspended && self.has_interrupt();
-
         while self.vcpu.power.get() != PowerState::Runnable {
-            running.block(|| self.vcpu.power.get() == PowerState::Runnable || wakes_up())?;
-            if wakes_up() {
+            self.timers.set_for_sleep(None);
+            let result = running.block(|| {
+                self.vcpu.power.get() == PowerState::Runnable || self.wakes_from_suspend()
+            });
+            self.timers.rearm();
+            result?;
+            if self.wakes_from_suspend() {
                 self.vcpu.run.set_exit(&run_page::Exit::SystemEvent {
                     event: SystemEvent::WAKEUP,
                     data: &[],
@@ -310,6 +328,16 @@ impl Run<'_> {
             }
         }
         Ok(Flow::Guest)
+    }
+
+    /// Whether user space has suspended the vCPU and there is an interrupt, a timer's perhaps.
+    fn wakes_from_suspend(&self) -> bool {
+        if self.vcpu.power.get() != PowerState::Suspended {
+            return false;
+        }
+        // What is for user space to be told waits until it has.
+        let _ = self.timers.sync_asleep();
+        self.has_interrupt()
     }
 
     /// Starts the vCPU, which was powered off, as CPU_ON says.
@@ -340,10 +368,6 @@ impl Run<'_> {
             return Leave::Work;
         }
         loop {
-            if running.is_kicked() {
-                // Perhaps by the vCPU itself, and no interrupt comes of that.
-                running.entering_guest(irqs);
-            }
             if self.vcpu.has_requests() || work_pending(irqs) || self.vm.cpus.going_down() {
                 return Leave::Work;
             }

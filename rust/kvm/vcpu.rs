@@ -7,7 +7,10 @@ use crate::{
     cpus::Cpus,
     memory::Reserve,
     power::Power,
-    vgic::VgicCpu, //
+    vgic::{
+        Vgic,
+        VgicCpu, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -53,6 +56,7 @@ use kvm_core::{
     },
 };
 use kvm_host::{
+    alarm::Alarm,
     debug_regs::DebugRegs,
     ich::VirtualInterface,
     kick::Kick,
@@ -66,26 +70,6 @@ use kvm_host::{
     signal_mask::SignalSet,
     vcpu::VcpuCpu, //
 };
-
-kvm_host::counters! {
-    /// What a vCPU counts beside its exits.
-    pub(crate) enum Stat {
-        /// Exits that were finished with interrupts off, and the guest entered again.
-        InnerLoop = "inner_loop_reentries",
-        /// Loads of the vCPU into a CPU.
-        Load = "loads",
-        /// Puts.
-        Put = "puts",
-        /// Writes to devices that the VM's bus took, without an exit to user space.
-        BusWrite = "mmio_writes_in_kernel",
-        /// Flushes of the VM's memory because of set/way operations.
-        SetWayFlush = "set_way_flushes",
-        /// Bytes that these cleaned and invalidated.
-        SetWayBytes = "set_way_flushed_bytes",
-        /// Trapped writes of stage 1's controls.
-        TvmTrap = "tvm_traps",
-    }
-}
 
 /// Something that a vCPU has to look at before it enters the guest.
 pub(crate) mod request {
@@ -107,6 +91,8 @@ pub(crate) struct State {
     pub(crate) fp: KBox<FpState>,
     /// What it was initialised with.
     pub(crate) flags: Option<VcpuFeatures>,
+    /// Whether there was a KVM_RUN since it was made.
+    pub(crate) has_run: bool,
     pub(crate) cache: Option<KBox<CacheRegs>>,
     /// Where a flush of the VM's memory goes on that a signal has interrupted.
     pub(crate) flush: Option<u64>,
@@ -123,8 +109,6 @@ pub(crate) struct State {
     pub(crate) stolen_time: Option<StolenTimeIpa>,
     /// The vCPU's stolen time when the guest asked for it to be counted.
     pub(crate) stolen_start: u64,
-    /// Its CPU interface, once its VM has an interrupt controller.
-    vgic: Option<VgicCpu>,
     pub(crate) alarm: Arc<Alarm>,
     /// Its part of the VM's interrupt controller, once that was needed.
     pub(crate) vgic: Option<KBox<VgicCpu>>,
@@ -133,11 +117,6 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The CPU interface, of the vCPU with this index in its VM's interrupt controller.
-    pub(crate) fn vgic(&mut self, index: usize, host: VirtualInterface) -> &VgicCpu {
-        self.vgic.get_or_insert_with(|| VgicCpu::new(index, host))
-    }
-
     /// The cache registers; there are some once the vCPU is initialised.
     pub(crate) fn cache(&self) -> Result<&CacheRegs> {
         self.cache.as_deref().ok_or(ENOEXEC)
@@ -198,10 +177,9 @@ pub(crate) struct Vcpu {
     /// MPIDR_EL1, for those that look for a vCPU by it.
     mpidr: Atomic<u64>,
     requests: Atomic<u32>,
+    pub(crate) counters: VcpuCounters,
     /// The lines that are up, a bit for each [`CpuLine`].
     lines: Atomic<u32>,
-    pub(crate) stats: Counters<Stat>,
-    pub(crate) exits: ExitCounts,
     #[pin]
     state: KillableMutex<State>,
 }
@@ -235,7 +213,6 @@ impl Vcpu {
             debug_regs: KBox::new(DebugRegs::default(), GFP_KERNEL_ACCOUNT)?,
             stolen_time: None,
             stolen_start: 0,
-            vgic: None,
             alarm: Alarm::new(kick.clone(), cpus.counter_frequency())?,
             lines_told: Lines::LOW,
             vgic: None,
@@ -251,9 +228,8 @@ impl Vcpu {
                 power <- Power::new(),
                 mpidr: Atomic::new(mpidr),
                 requests: Atomic::new(0),
+                counters: VcpuCounters::new(),
                 lines: Atomic::new(0),
-                stats: Counters::new(),
-                exits: ExitCounts([const { Atomic::new(0) }; ExitReason::COUNT]),
                 state <- KillableMutex::new(state, c"kvm_vhe::Vcpu::state", static_lock_class!()),
             }? Error),
             GFP_KERNEL_ACCOUNT,

@@ -39,8 +39,8 @@ use kvm_core::{
     firmware::pv_time::StolenTimeIpa,
     guest_debug::GuestDebug,
     timer::{
-        TimerIrq,
-        TimerPpis, //
+        Ppi,
+        TimerIrq, //
     },
     vm_idreg::{
         BadVcpuFeatures,
@@ -99,6 +99,9 @@ fn init(vm: &Vm, vcpu: &Vcpu, state: &mut State, arg: usize) -> Result {
     }
     vcpu.power.take_start();
     vcpu.lower_lines();
+    if state.has_run {
+        vm.memory.restart();
+    }
     vcpu.reset(vm, state);
     state.flags = Some(wanted);
     vcpu.power.set(if wanted.contains(VcpuFeatures::POWER_OFF) {
@@ -194,23 +197,28 @@ fn device_attr(vm: &Vm, state: &mut State, cmd: u32, arg: usize) -> Result {
 
     match attr.group {
         KVM_ARM_VCPU_PVTIME_CTRL => stolen_time_attr(vm, state, cmd, &attr),
-        KVM_ARM_VCPU_TIMER_CTRL => timer_attr(cmd, &attr),
+        KVM_ARM_VCPU_TIMER_CTRL => timer_attr(vm, cmd, &attr),
         _ => Err(ENXIO),
     }
 }
 
 /// devices/vcpu.rst, "2. GROUP: KVM_ARM_VCPU_TIMER_CTRL".
-fn timer_attr(cmd: u32, attr: &kvm_device_attr) -> Result {
+fn timer_attr(vm: &Vm, cmd: u32, attr: &kvm_device_attr) -> Result {
     let timer = TimerIrq::from_attr(attr.attr).ok_or(ENXIO)?;
 
     match cmd {
         KVM_HAS_DEVICE_ATTR => Ok(()),
         KVM_GET_DEVICE_ATTR => {
-            let intid = TimerPpis::DEFAULT.get(timer).intid();
+            let intid = vm.config.timer_ppis().get(timer).intid();
             write_user(attr.addr as usize, &(intid as i32))
         }
         // The number is that of a line into an interrupt controller, of which there is none.
-        _ => Err(EINVAL),
+        _ if vm.gic().is_none() => Err(EINVAL),
+        _ => {
+            let intid: i32 = read_user(attr.addr as usize)?;
+            vm.config
+                .set_timer_ppi(timer, Ppi::new(intid).ok_or(EINVAL)?)
+        }
     }
 }
 
@@ -290,6 +298,7 @@ impl AnonFile for VcpuFile {
                 if state.flags.is_none() {
                     return Err(ENOEXEC);
                 }
+                state.has_run = true;
                 return run_loop::run(vm, vcpu, state);
             }
             KVM_ARM_VCPU_INIT => init(vm, vcpu, state, arg)?,

@@ -2,9 +2,10 @@
 
 //! A VM: its configuration, its memory and its vCPUs.
 
-mod config;
 mod controls;
 mod filter;
+
+mod config;
 
 pub(crate) use self::config::{
     Config,
@@ -12,6 +13,7 @@ pub(crate) use self::config::{
 };
 use crate::{
     bus::Bus,
+    counters::Counter,
     cpus::Cpus,
     irq_routes::Routes,
     irqfd::Irqfds,
@@ -22,7 +24,8 @@ use crate::{
     },
     vgic::{
         Gicv3,
-        Member, //
+        Member,
+        Vgic, //
     },
 };
 use kernel::{
@@ -244,51 +247,10 @@ impl Vm {
         frozen.controls(self.counter_offsets())
     }
 
-    /// The interrupt controller, if it is initialised.
+    /// The interrupts of the interrupt controller, if it is initialised.
     #[inline]
     pub(crate) fn vgic(&self) -> Option<&Arc<Vgic>> {
-        self.vgic.as_ref()
-    }
-
-    /// The interrupt controller, for a vCPU that is to run.
-    ///
-    /// # Errors
-    ///
-    /// `EBUSY` if there is one and it is not initialised: it is user space that says when.
-    pub(crate) fn vgic_to_run(&self) -> Result<Option<&Arc<Vgic>>> {
-        match self.vgic() {
-            None if self.config.gic() != VmGic::None => Err(EBUSY),
-            vgic => Ok(vgic),
-        }
-    }
-
-    /// Initialises the interrupt controller, with `spis` SPIs. There are no more vCPUs from then on.
-    ///
-    /// # Errors
-    ///
-    /// `EBUSY` if it is initialised, `EAGAIN` if a vCPU was made meanwhile, `ENOMEM`.
-    pub(crate) fn init_vgic(&self, spis: usize) -> Result {
-        let count = self.vcpus.lock().len();
-        let mut members = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
-
-        for index in 0..count {
-            let Some(vcpu) = self.vcpus.lock().get(index).cloned() else {
-                break;
-            };
-            let member = Member::new(index, vcpu.id, vcpu.affinity(), vcpu.kick.clone());
-            members.push(KBox::new(member, GFP_KERNEL_ACCOUNT)?, GFP_KERNEL_ACCOUNT)?;
-        }
-        let vgic = Arc::new(Vgic::new(spis, members)?, GFP_KERNEL_ACCOUNT)?;
-
-        let vcpus = self.vcpus.lock();
-        if vcpus.len() != count {
-            return Err(EAGAIN);
-        }
-        if self.vgic.populate(vgic) {
-            Ok(())
-        } else {
-            Err(EBUSY)
-        }
+        self.gic()?.vgic()
     }
 
     /// MPIDR_EL1 of a vCPU has changed.
@@ -341,6 +303,88 @@ impl Vm {
                 break;
             }
         }
+    }
+
+    /// The number of vCPUs.
+    pub(crate) fn vcpu_count(&self) -> usize {
+        self.vcpus.lock().list.len()
+    }
+
+    /// The vCPUs, in the order in which they were made.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn vcpus(&self) -> Result<KVec<Arc<Vcpu>>> {
+        let mut all = KVec::new();
+        loop {
+            let vcpus = self.vcpus.lock();
+            let count = vcpus.list.len();
+            if all.capacity() >= count {
+                for vcpu in &vcpus.list {
+                    all.push(vcpu.clone(), GFP_ATOMIC)?;
+                }
+                return Ok(all);
+            }
+            drop(vcpus);
+            all = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
+        }
+    }
+
+    /// The interrupt controller.
+    #[inline]
+    pub(crate) fn gic(&self) -> Option<&Arc<Gicv3>> {
+        self.gic.as_ref()
+    }
+
+    /// Gives the VM an interrupt controller.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if it has one, `EBUSY` if a vCPU has run.
+    pub(crate) fn set_gic(&self, gic: Arc<Gicv3>) -> Result {
+        if self.gic().is_some() {
+            return Err(EEXIST);
+        }
+        self.config.add_gic(VmGic::V3, || {
+            self.gic.populate(gic).then_some(()).ok_or(EEXIST)
+        })
+    }
+
+    /// Initialises the interrupt controller. There can be no more vCPUs after this.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if there is none, or no vCPU, `ENOMEM`.
+    pub(crate) fn init_gic(&self) -> Result {
+        let gic = self.gic().ok_or(ENODEV)?;
+        let init = self.gic_init.lock();
+
+        if gic.ready().is_some() {
+            return Ok(());
+        }
+        self.vcpus.lock().closed = true;
+        let result = self.members().and_then(|members| gic.init(members));
+        if result.is_err() {
+            self.vcpus.lock().closed = false;
+        }
+        drop(init);
+        result
+    }
+
+    /// The vCPUs as the interrupt controller has them.
+    fn members(&self) -> Result<KVec<KBox<Member>>> {
+        let vcpus = self.vcpus()?;
+        let mut members = KVec::with_capacity(vcpus.len(), GFP_KERNEL_ACCOUNT)?;
+
+        if vcpus.is_empty() {
+            return Err(ENODEV);
+        }
+        for (index, vcpu) in vcpus.iter().enumerate() {
+            let member = Member::new(index, vcpu.id, vcpu.affinity(), vcpu.kick.clone());
+            members.push(KBox::new(member, GFP_KERNEL_ACCOUNT)?, GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(members)
     }
 
     /// What the vCPUs count, added up.

@@ -12,10 +12,8 @@ use crate::{
     device,
     ioctl::*,
     irq_line::irq_line,
-    vcpu::{
-        Stat,
-        Vcpu, //
-    },
+    stats,
+    vcpu::Vcpu,
     vcpu_fd::{
         VcpuFile,
         TARGET_GENERIC_V8, //
@@ -208,7 +206,7 @@ impl AnonFile for VmFile {
             return Err(EIO);
         }
         match cmd {
-            KVM_CHECK_EXTENSION => return Ok(check_vm_extension(&vm.cpus, arg)),
+            KVM_CHECK_EXTENSION => return Ok(check_vm_extension(vm, arg)),
             KVM_GET_STATS_FD => return stats::open((*vm).clone(), None),
             KVM_CREATE_VCPU => return create_vcpu(vm, arg),
             KVM_SET_USER_MEMORY_REGION => {
@@ -250,6 +248,8 @@ impl AnonFile for VmFile {
                 let cap: kvm_enable_cap = read_user(arg)?;
                 enable_cap(vm, &cap)?;
             }
+            // A GICv2, which VMs cannot have.
+            KVM_CREATE_IRQCHIP => return Err(ENODEV),
             KVM_CREATE_DEVICE => device::create(vm, arg)?,
             KVM_SIGNAL_MSI => return signal_msi(vm, &read_user(arg)?),
             KVM_ARM_PREFERRED_TARGET => preferred_target(arg)?,

@@ -200,6 +200,7 @@ pub(crate) fn new_vcpu(machine: &Machine) -> Result<KBox<VcpuCpu>> {
         ras: has(CpuFeature::Ras),
         pmu: has(CpuFeature::PmuV3),
         mpam: host.contains(VmFeature::Mpam),
+        cntpoff: host.contains(VmFeature::EcvPoff),
     };
     let cpu = KBox::init(
         VcpuCpu::init(machine.host, available, machine.debug_resources()),

@@ -56,4 +56,15 @@ impl Change {
         }
         self.new.owner()
     }
+    /// Returns whether the host's interrupt that it stands for is to be active now, if the change is
+    /// one: it is while the guest has the interrupt to take or to end. One in a list register is
+    /// seen to when it is folded.
+    #[inline]
+    pub fn host_active(self) -> Option<bool> {
+        let Self { old, new } = self;
+        let active = new.is_with_guest();
+
+        (new.wired() && old.wired() && !new.listed() && active != old.is_with_guest())
+            .then_some(active)
+    }
 }

@@ -76,8 +76,9 @@ pub trait Interrupts {
     /// vCPU. What it is to see is stored already.
     fn notify(&self, vcpu: usize, intid: IntId);
 
-    /// The active state of an interrupt that stands for one of the host was written by software:
-    /// the host's interrupt is to be `active`, too. `vcpu` is the one whose interrupt it is.
+    /// An interrupt that stands for one of the host was given to the guest, or taken from it, by
+    /// software: the host's interrupt is to be active, or not, for it. `vcpu` is the one whose
+    /// interrupt it is.
     fn set_host_active(&self, vcpu: usize, intid: IntId, active: bool);
 
     /// Waits until an interrupt of `vcpu`, or an SPI, that another vCPU than `by` has in a list
@@ -85,18 +86,26 @@ pub trait Interrupts {
     /// is the vCPU that asks (its own are folded already), or [`None`] for user space.
     fn settle(&self, by: Option<usize>, vcpu: usize, intid: IntId);
 
-    /// Applies `f` to an interrupt and makes the vCPU look that is concerned. [`None`] if there is no
-    /// such interrupt.
+    /// Applies `f`, which says what a device or the host's own interrupt does, to an interrupt, and
+    /// makes the vCPU look that is concerned. [`None`] if there is no such interrupt.
     #[inline]
-    fn update(&self, vcpu: usize, intid: IntId, f: impl FnMut(Irq) -> Irq) -> Option<Change> {
+    fn signal(&self, vcpu: usize, intid: IntId, f: impl FnMut(Irq) -> Irq) -> Option<Change> {
         let change = self.cell(vcpu, intid)?.update(f);
 
         if let Some(concerned) = change.concerns() {
             self.notify(concerned, intid);
         }
-        if change.new.wired() && !change.new.listed() && change.old.active() != change.new.active()
-        {
-            self.set_host_active(vcpu, intid, change.new.active());
+        Some(change)
+    }
+
+    /// As [`signal`](Self::signal), for what software does: if the interrupt stands for one of the
+    /// host, that goes with it.
+    #[inline]
+    fn update(&self, vcpu: usize, intid: IntId, f: impl FnMut(Irq) -> Irq) -> Option<Change> {
+        let change = self.signal(vcpu, intid, f)?;
+
+        if let Some(active) = change.host_active() {
+            self.set_host_active(vcpu, intid, active);
         }
         Some(change)
     }

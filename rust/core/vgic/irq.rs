@@ -118,6 +118,13 @@ impl Irq {
         self.active() || (self.enabled() && self.pending())
     }
 
+    /// Whether the guest has it to take or to end. If it stands for an interrupt of the host, that is
+    /// active meanwhile.
+    #[inline]
+    pub const fn is_with_guest(self) -> bool {
+        self.active() || self.pending()
+    }
+
     /// Returns the index of the vCPU that it goes to.
     #[inline]
     pub const fn target(self) -> Option<usize> {

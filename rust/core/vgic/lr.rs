@@ -59,20 +59,18 @@ impl ListRegister {
 }
 
 impl Irq {
-    /// Whether it is to be signalled to a vCPU, as far as the distributor decides.
-    ///
-    /// A level-sensitive interrupt that is active does not become pending before it is not.
-    /// Nor does one that stands for a host's: the host's cannot come again before it is deactivated.
+    /// Whether it is to be signalled to a vCPU, as far as the distributor decides. One that is active
+    /// is not before it has ended.
     #[inline]
     pub const fn is_deliverable(self, groups: Groups) -> bool {
-        self.enabled()
-            && self.pending()
-            && groups.forwards(self)
-            && (!self.active() || (self.edge() && !self.wired()))
+        self.enabled() && self.pending() && groups.forwards(self) && !self.active()
     }
 
     /// Puts the interrupt `intid` into a list register of the vCPU with index `holder`. [`None`] if it
     /// is none of that vCPU's business: not deliverable and not active, another vCPU's, or listed.
+    ///
+    /// `both` says that one which is active and edge-triggered may be pending there as well. That
+    /// saves an exit when it ends, but the CPU may not count it as one that is active only.
     #[inline]
     #[must_use]
     pub const fn list(
@@ -80,8 +78,16 @@ impl Irq {
         intid: IntId,
         holder: usize,
         groups: Groups,
+        both: bool,
     ) -> Option<(Self, ListRegister)> {
-        let pending = self.is_deliverable(groups);
+        // A level-sensitive interrupt is looked at anew when it has ended, and one that stands for a
+        // host's comes anew.
+        let again = both && self.edge() && !self.wired();
+        let pending = if again {
+            self.with_active(false).is_deliverable(groups)
+        } else {
+            self.is_deliverable(groups)
+        };
 
         match self.owner() {
             Some(owner) if owner == holder && !self.listed() && (pending || self.active()) => {}
@@ -95,8 +101,8 @@ impl Irq {
             .with_active(self.active());
         let lr = match self.wire() {
             Some(host) => lr.with_host(host).with_hw(true),
-            // Whoever raises a level-sensitive one has to know when to look at its cause again.
-            None if !self.edge() => lr.with_host(ListRegister::EOI),
+            // When it has ended, its cause is to be looked at again, or it is pending again.
+            None if !self.edge() || (self.pending() && !pending) => lr.with_host(ListRegister::EOI),
             None => lr,
         };
         let irq = self

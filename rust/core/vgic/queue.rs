@@ -8,7 +8,7 @@
 //! - The guest has taken all that are pending (NPIE), and there are more.
 //! - It has ended one that is active and in none of the list registers (LRENPIE, EOIcount). As the
 //!   guest ends interrupts in the reverse of the order in which they preempted each other, it is the one
-//!   with the highest priority. If it deactivates them in another order, with EOImode 1, it does so by
+//!   with the highest priority, if software has not made others active. If it deactivates them in another order, with EOImode 1, it does so by
 //!   ICV_DIR_EL1, which traps.
 //!
 //! Source: IHI 0069, "Usage model for the List registers", the page of ICH_HCR_EL2.
@@ -19,7 +19,10 @@ use super::{
         Marks,
         Word, //
     },
-    cell::IrqCell,
+    cell::{
+        Change,
+        IrqCell, //
+    },
     interrupts::{
         Groups,
         Interrupts, //
@@ -133,53 +136,58 @@ impl Lpis for NoLpis {
 struct Offer {
     /// Its priority; the highest comes first.
     priority: Bits<8>,
-    /// It is to be signalled. Of the same priority, those come first that are active only: the guest
-    /// is about to end them, and cannot take another before.
+    /// It is to be signalled, not active. Of the same priority, those that are active come first: the
+    /// guest is about to end them, and cannot take another before.
     deliverable: bool,
     intid: IntId,
 }
 
-/// The choice of interrupts for a number of list registers.
-pub struct Selection {
-    offers: [Option<Offer>; MAX_LIST_REGISTERS],
-    capacity: usize,
-    len: usize,
-    /// The first of those that are to be signalled.
-    deliverable: Option<Offer>,
-    /// Interrupts that were offered and are to be signalled.
-    deliverables: usize,
-    /// Interrupts that were offered and are active.
-    actives: usize,
-    groups: Groups,
+/// How many interrupts there are of each sort.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+struct Count {
+    /// To be signalled.
+    deliverable: usize,
+    /// Active.
+    active: usize,
 }
 
-/// What did not find a list register.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub struct Left {
-    /// An interrupt that is to be signalled.
-    pub deliverable: bool,
-    /// An interrupt that is active.
-    pub active: bool,
+impl Count {
+    fn add(&mut self, deliverable: bool) {
+        if deliverable {
+            self.deliverable += 1;
+        } else {
+            self.active += 1;
+        }
+    }
+}
+
+/// The choice of interrupts for a number of list registers.
+struct Selection {
+    offers: [Option<Offer>; MAX_LIST_REGISTERS],
+    capacity: usize,
+    groups: Groups,
+    /// The first of those that are to be signalled.
+    first: Option<Offer>,
+    /// All that were offered.
+    offered: Count,
 }
 
 impl Selection {
     /// Returns a choice for `capacity` list registers, of interrupts of these groups.
     #[inline]
-    pub fn new(capacity: usize, groups: Groups) -> Self {
+    fn new(capacity: usize, groups: Groups) -> Self {
         Self {
             offers: [None; MAX_LIST_REGISTERS],
             capacity: capacity.min(MAX_LIST_REGISTERS),
-            len: 0,
-            deliverable: None,
-            deliverables: 0,
-            actives: 0,
             groups,
+            first: None,
+            offered: Count::default(),
         }
     }
 
     /// Offers an interrupt for a list register.
     #[inline]
-    pub fn offer(&mut self, intid: IntId, irq: Irq) {
+    fn offer(&mut self, intid: IntId, irq: Irq) {
         let offer = Offer {
             priority: irq.priority(),
             deliverable: irq.is_deliverable(self.groups),
@@ -189,12 +197,9 @@ impl Selection {
         if !offer.deliverable && !irq.active() {
             return;
         }
-        self.actives += usize::from(irq.active());
-        if offer.deliverable {
-            self.deliverables += 1;
-            if self.deliverable.is_none_or(|first| offer < first) {
-                self.deliverable = Some(offer);
-            }
+        self.offered.add(offer.deliverable);
+        if offer.deliverable && self.first.is_none_or(|first| offer < first) {
+            self.first = Some(offer);
         }
         let mut place = offer;
         for slot in &mut self.offers[..self.capacity] {
@@ -203,27 +208,36 @@ impl Selection {
                 Some(taken) => core::mem::swap(taken, &mut place),
                 None => {
                     *slot = Some(place);
-                    self.len += 1;
                     return;
                 }
             }
         }
     }
 
-    /// Ends the choice.
+    /// Returns those that were chosen, and how many there are of each sort.
     ///
-    /// If only active ones were chosen, one of them gives way for the first that is to be signalled:
-    /// with EOImode 1 the guest may keep them active for as long as it likes.
+    /// If only active ones were, one of them gives way for the first that is to be signalled: with
+    /// EOImode 1 the guest may keep them active for as long as it likes.
     #[inline]
-    fn finish(&mut self) {
-        let chosen = &mut self.offers[..self.len];
+    fn chosen(&mut self) -> (impl Iterator<Item = IntId> + '_, Count) {
+        let count = |offers: &[Option<Offer>]| {
+            let mut count = Count::default();
+            offers
+                .iter()
+                .flatten()
+                .for_each(|offer| count.add(offer.deliverable));
+            count
+        };
+        let chosen = &mut self.offers[..self.capacity];
 
-        if chosen.iter().flatten().any(|offer| offer.deliverable) {
-            return;
+        if count(chosen).deliverable == 0 && self.first.is_some() {
+            // None is free, or it had been chosen.
+            if let Some(last) = chosen.last_mut() {
+                *last = self.first;
+            }
         }
-        if let (Some(last), Some(_)) = (chosen.last_mut(), self.deliverable) {
-            *last = self.deliverable;
-        }
+        let counted = count(chosen);
+        (chosen.iter().flatten().map(|offer| offer.intid), counted)
     }
 }
 
@@ -244,7 +258,8 @@ pub struct Queue {
     changed: bool,
     slots: [Option<IntId>; MAX_LIST_REGISTERS],
     used: usize,
-    left: Left,
+    /// Whether an interrupt is active and in no list register.
+    unlisted: bool,
 }
 
 impl Queue {
@@ -259,7 +274,7 @@ impl Queue {
             changed: false,
             slots: [None; MAX_LIST_REGISTERS],
             used: 0,
-            left: Left::default(),
+            unlisted: false,
         }
     }
 
@@ -307,15 +322,19 @@ impl Queue {
             let wait = lpis.for_each(|intid, irq| selection.offer(intid, irq));
             self.marks.set_lpis(wait);
         }
-        selection.finish();
         self.changed = false;
+        let offered = selection.offered;
+        let (chosen, count) = selection.chosen();
+        let more = offered.deliverable > count.deliverable;
+        self.unlisted = offered.active > count.active;
 
-        for offer in selection.offers[..selection.len].iter().flatten() {
-            let intid = offer.intid;
+        for intid in chosen {
+            // While there are more, a list register is not to hold up the maintenance interrupt that
+            // says that none is pending.
             let lr = if intid.kind() == Kind::Lpi {
                 lpis.list(self.used, intid, vcpu, groups)
             } else {
-                list(interrupts, vcpu, intid, groups)
+                list(interrupts, vcpu, intid, groups, !more)
             };
             // If not, something has happened to it since, and it is a candidate if it needs to be.
             let Some(lr) = lr else { continue };
@@ -323,17 +342,9 @@ impl Queue {
             hardware.set_list_register(self.used, lr);
             self.slots[self.used] = Some(intid);
             self.used += 1;
-            selection.deliverables -= usize::from(lr.pending() && selection.deliverables != 0);
-            selection.actives -= usize::from(lr.active() && selection.actives != 0);
         }
-        self.left = Left {
-            deliverable: selection.deliverables != 0,
-            active: selection.actives != 0,
-        };
         self.set_hcr(
-            self.base
-                .with_npie(self.left.deliverable)
-                .with_lrenpie(self.left.active),
+            self.base.with_npie(more).with_lrenpie(self.unlisted),
             hardware,
         );
     }
@@ -369,16 +380,20 @@ impl Queue {
                 }
                 continue;
             }
-            let marked = fold(interrupts, self.vcpu, intid, lr);
-            if marked {
-                self.marks.insert(intid);
+            let Some(change) = fold(interrupts, self.vcpu, intid, lr) else {
+                continue;
+            };
+            match change.concerns() {
+                Some(concerned) if concerned != self.vcpu => interrupts.notify(concerned, intid),
+                Some(_) => self.marks.insert(intid),
+                None => {}
             }
-            if lr.has_ended() {
+            if lr.has_ended() && !change.old.edge() {
                 ended(intid);
             }
         }
         self.changed |= used != 0 && !self.marks.is_empty();
-        self.left = Left::default();
+        self.unlisted = false;
         self.set_hcr(self.base, hardware);
     }
 
@@ -465,12 +480,13 @@ fn list<I: Interrupts>(
     vcpu: usize,
     intid: IntId,
     groups: Groups,
+    both: bool,
 ) -> Option<ListRegister> {
     let mut lr = None;
 
     interrupts
         .cell(vcpu, intid)?
-        .update(|irq| match irq.list(intid, vcpu, groups) {
+        .update(|irq| match irq.list(intid, vcpu, groups, both) {
             Some((listed, register)) => {
                 lr = Some(register);
                 listed
@@ -483,23 +499,23 @@ fn list<I: Interrupts>(
     lr
 }
 
-/// Takes an SGI, PPI or SPI out of a list register. Returns whether the vCPU has to look at it again;
-/// if another has to, it is told.
+/// Takes an SGI, PPI or SPI out of a list register.
 #[inline]
-fn fold<I: Interrupts>(interrupts: &I, vcpu: usize, intid: IntId, lr: ListRegister) -> bool {
-    let Some(cell) = interrupts.cell(vcpu, intid) else {
-        return false;
-    };
-    let change = cell.update(|irq| irq.fold(lr));
+fn fold<I: Interrupts>(
+    interrupts: &I,
+    vcpu: usize,
+    intid: IntId,
+    lr: ListRegister,
+) -> Option<Change> {
+    let change = interrupts.cell(vcpu, intid)?.update(|irq| irq.fold(lr));
 
-    if change.old.active_written() && change.new.wired() {
-        interrupts.set_host_active(vcpu, intid, change.new.active());
-    }
-    match change.concerns() {
-        Some(concerned) if concerned != vcpu => {
-            interrupts.notify(concerned, intid);
-            false
+    if lr.hw() {
+        // The guest has deactivated the host's interrupt, too, if it has the list register empty.
+        if lr.is_invalid() && change.new.active() {
+            interrupts.set_host_active(vcpu, intid, true);
+        } else if !lr.is_invalid() && !change.new.is_with_guest() {
+            interrupts.set_host_active(vcpu, intid, false);
         }
-        concerned => concerned.is_some(),
     }
+    Some(change)
 }

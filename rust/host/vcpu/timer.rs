@@ -41,14 +41,8 @@ impl VcpuCpu {
     #[inline]
     pub fn timer(&self, timer: Timer) -> TimerState {
         let (ctl, cval) = match timer {
-            Timer::Virtual => (
-                self.read(Reg::CNTV_CTL_EL0),
-                self.read(Reg::CNTV_CVAL_EL0),
-            ),
-            Timer::Physical => (
-                self.read(Reg::CNTP_CTL_EL0),
-                self.read(Reg::CNTP_CVAL_EL0),
-            ),
+            Timer::Virtual => (self.read(Reg::CNTV_CTL_EL0), self.read(Reg::CNTV_CVAL_EL0)),
+            Timer::Physical => (self.read(Reg::CNTP_CTL_EL0), self.read(Reg::CNTP_CVAL_EL0)),
         };
 
         TimerState {

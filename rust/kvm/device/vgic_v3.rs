@@ -10,7 +10,10 @@ use crate::{
         read_user,
         write_user, //
     },
-    vcpu::State,
+    vcpu::{
+        State,
+        Vcpu, //
+    },
     vgic::{
         Gicv3,
         ReadyGic, //
@@ -61,8 +64,8 @@ const NO_ADDRESS: u64 = u64::MAX;
 /// A GICv3.
 pub(crate) struct VgicV3(Arc<Gicv3>);
 
-/// The states of all vCPUs, none of which runs while they are locked.
-type Stopped<'a> = KVec<KillableGuard<'a, State>>;
+/// All vCPUs with their states, none of which runs while these are locked.
+type Stopped<'a> = KVec<(&'a Vcpu, KillableGuard<'a, State>)>;
 
 impl Device for VgicV3 {
     const NAME: &'static CStr = c"kvm-arm-vgic-v3";
@@ -132,14 +135,11 @@ impl Device for VgicV3 {
             Attr::Cpu { vcpu, reg } => {
                 let vcpu = find(vm, vcpu)?;
                 let host = vm.cpus.gic.interface();
-                self.stopped(vm, |_, states| {
+                self.stopped(vm, |gic, stopped| {
                     let reg = CpuReg::new(reg).ok_or(ENXIO)?;
                     let value = read_user(at)?;
-                    let interface = &states
-                        .get_mut(vcpu)
-                        .ok_or(EINVAL)?
-                        .vgic(vcpu, host)
-                        .interface;
+                    let (vcpu, state) = stopped.get_mut(vcpu).ok_or(EINVAL)?;
+                    let interface = &vcpu.join(state, gic.interrupts(), host)?.interface;
                     let mut registers = interface.get();
 
                     registers
@@ -190,13 +190,10 @@ impl Device for VgicV3 {
             Attr::Cpu { vcpu, reg } => {
                 let vcpu = find(vm, vcpu)?;
                 let host = vm.cpus.gic.interface();
-                let value = self.stopped(vm, |_, states| {
+                let value = self.stopped(vm, |gic, stopped| {
                     let reg = CpuReg::new(reg).ok_or(ENXIO)?;
-                    let interface = &states
-                        .get_mut(vcpu)
-                        .ok_or(EINVAL)?
-                        .vgic(vcpu, host)
-                        .interface;
+                    let (vcpu, state) = stopped.get_mut(vcpu).ok_or(EINVAL)?;
+                    let interface = &vcpu.join(state, gic.interrupts(), host)?.interface;
 
                     interface
                         .get()
@@ -273,12 +270,12 @@ impl VgicV3 {
         f: impl FnOnce(&ReadyGic<'_>, &mut Stopped<'_>) -> Result<R>,
     ) -> Result<R> {
         let vcpus = vm.vcpus()?;
-        let mut states = KVec::with_capacity(vcpus.len(), GFP_KERNEL)?;
+        let mut stopped = KVec::with_capacity(vcpus.len(), GFP_KERNEL)?;
 
         for vcpu in &vcpus {
-            states.push(vcpu.try_state().ok_or(EBUSY)?, GFP_KERNEL)?;
+            stopped.push((&**vcpu, vcpu.try_state().ok_or(EBUSY)?), GFP_KERNEL)?;
         }
-        f(&self.0.ready().ok_or(EBUSY)?, &mut states)
+        f(&self.0.ready().ok_or(EBUSY)?, &mut stopped)
     }
 
     fn set_dist(&self, vm: &Vm, offset: u32, value: u32) -> Result {

@@ -52,6 +52,9 @@ impl Run<'_> {
             self.external_abort(kind, (!iss.fnv()).then_some(far));
             return Ok(Flow::Guest);
         }
+        if kind == AbortKind::Data && self.gic_access(esr, true) {
+            return Ok(Flow::Guest);
+        }
         let s1ptw = iss.s1ptw();
         let hpfar = HpfarEl2::from_raw(self.cpu.hpfar());
         let ipa = if status.writes_hpfar(s1ptw) {
@@ -63,14 +66,8 @@ impl Run<'_> {
                 .translate(far)
                 .unwrap_or_else(|| fault_ipa(hpfar, far))
         };
-        let permission = matches!(status, FaultStatus::Permission(_));
         let data = kind == AbortKind::Data;
-        let write = if s1ptw {
-            // The walker updates a descriptor.
-            permission
-        } else {
-            data && iss.wnr() && !iss.cm()
-        };
+        let write = (data || s1ptw) && iss.needs_write();
         let execute = !data && !s1ptw;
 
         match self.vm.memory.fault(ipa, write, execute, self.reserve)? {

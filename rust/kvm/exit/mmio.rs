@@ -4,7 +4,7 @@
 
 use crate::{
     run::Run,
-    vcpu::Stat, //
+    counters::Stat, //
 };
 use kvm_core::{
     bits::Bits,
@@ -59,7 +59,7 @@ impl Run<'_> {
             self.vm.bus.write(irqs, &write, || memory.is_writable(ipa))
         });
         if done {
-            self.vcpu.stats.count(Stat::BusWrite);
+            self.vcpu.counters.stats.count(Stat::BusWrite);
             self.advance(esr);
         }
         done

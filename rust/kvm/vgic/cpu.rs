@@ -193,6 +193,9 @@ impl<'a> Gic<'a> {
     #[inline(never)]
     pub(crate) fn refill(&self, irqs: &IrqsOff, host_changed: impl FnOnce()) {
         self.fold(irqs);
+        if self.member.take_host_changes() != 0 {
+            host_changed();
+        }
         self.with_queue(|queue, lpis| {
             queue.fill(
                 self.vgic,

@@ -35,7 +35,10 @@ use kvm_core::{
     sysreg::SysReg,
     timer::{
         CounterOffsets,
-        Timer, //
+        Ppi,
+        Timer,
+        TimerIrq,
+        TimerPpis, //
     },
     vm_idreg::{
         HostIdRegs,
@@ -57,6 +60,7 @@ struct Open {
     filter: Option<Filter<FilterRanges>>,
     flags: Option<VcpuFeatures>,
     gic: VmGic,
+    timer_ppis: TimerPpis,
 }
 
 /// What of a VM cannot be changed any more.
@@ -67,6 +71,7 @@ pub(crate) struct Frozen {
     pub(crate) firmware: Firmware,
     pub(crate) filter: Filter<FilterRanges>,
     pub(crate) flags: VcpuFeatures,
+    pub(crate) timer_ppis: TimerPpis,
     /// What vCPUs are loaded with, less the counters' offsets.
     controls: Controls,
 }
@@ -124,6 +129,7 @@ impl Config {
                 filter,
                 flags: None,
                 gic: VmGic::None,
+                timer_ppis: TimerPpis::DEFAULT,
             }, "kvm_vhe::Vm::config"),
             frozen: SetOnce::new(),
         }? Error)
@@ -140,7 +146,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// What `settle` returns, `ENOEXEC` if no vCPU is initialised, `ENOMEM`.
+    /// What `settle` returns, `ENOEXEC` if no vCPU is initialised, `EINVAL` if two timers have one
+    /// interrupt, `ENOMEM`.
     pub(crate) fn freeze(&self, cpus: &Cpus, settle: impl FnOnce() -> Result) -> Result<&Frozen> {
         if let Some(frozen) = self.frozen() {
             return Ok(frozen);
@@ -148,6 +155,9 @@ impl Config {
         let mut config = self.open.lock();
         if self.frozen.as_ref().is_none() {
             settle()?;
+            if config.gic != VmGic::None {
+                config.timer_ppis.check().map_err(|_| EINVAL)?;
+            }
             let mut ids = config.ids.clone();
             let features = ids.freeze(config.gic);
             let frozen = KBox::new_uninit(GFP_KERNEL_ACCOUNT)?;
@@ -166,33 +176,30 @@ impl Config {
                 firmware,
                 filter,
                 flags,
+                timer_ppis: config.timer_ppis,
             }));
         }
         drop(config);
         self.frozen().ok_or(EINVAL)
     }
 
-    /// The interrupt controller that the VM has.
-    pub(crate) fn gic(&self) -> VmGic {
-        self.open.lock().gic
+    /// The interrupts of the timers.
+    pub(crate) fn timer_ppis(&self) -> TimerPpis {
+        self.open.lock().timer_ppis
     }
 
-    /// Gives the VM an interrupt controller, which its ID registers show from now on.
+    /// Sets the interrupt of a timer of all vCPUs.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if it has one, `EBUSY` if a vCPU has run.
-    pub(crate) fn set_gic(&self, gic: VmGic) -> Result {
+    /// `EBUSY` if a vCPU has run.
+    pub(crate) fn set_timer_ppi(&self, timer: TimerIrq, ppi: Ppi) -> Result {
         let mut open = self.open.lock();
 
-        if open.gic != VmGic::None {
-            return Err(EEXIST);
-        }
         if self.frozen().is_some() {
             return Err(EBUSY);
         }
-        open.gic = gic;
-        open.ids.set_gic(gic);
+        open.timer_ppis.set(timer, ppi);
         Ok(())
     }
 
