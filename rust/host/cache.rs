@@ -56,6 +56,12 @@ impl Caches {
         }
     }
 
+    /// Whether all CPUs have the system's CTR_EL0, so that a guest may read it from the CPU.
+    pub fn are_alike() -> bool {
+        // SAFETY: Reads what the kernel has found out of its CPUs, at any time.
+        !unsafe { bindings::kvm_vhe_mismatched_caches() }
+    }
+
     /// Whether instruction fetches see what data caches have, without its being cleaned.
     pub fn is_unified(&self) -> bool {
         self.unified

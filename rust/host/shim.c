@@ -231,6 +231,12 @@ void kvm_vhe_allow_pread(struct file *file)
 	file->f_mode |= FMODE_PREAD;
 }
 
+/* Whether a CPU's CTR_EL0 is not the system's, so that EL0's reads of it trap. */
+bool kvm_vhe_mismatched_caches(void)
+{
+	return cpus_have_final_cap(ARM64_MISMATCHED_CACHE_TYPE);
+}
+
 u32 kvm_vhe_online_cpus(void)
 {
 	return num_online_cpus();

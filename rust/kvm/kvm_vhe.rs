@@ -31,8 +31,8 @@ mod vcpu;
 mod vm;
 
 mod capability;
-mod irq_line;
 mod firmware;
+mod irq_line;
 mod registers;
 mod reset;
 

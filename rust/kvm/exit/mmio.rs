@@ -3,8 +3,8 @@
 //! Accesses to devices that need not leave the inner loop.
 
 use crate::{
-    run::Run,
     counters::Stat, //
+    run::Run,
 };
 use kvm_core::{
     bits::Bits,

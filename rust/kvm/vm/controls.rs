@@ -12,6 +12,7 @@ use kvm_core::{
         Feature,
         FeatureSet, //
     },
+    sysreg::SysReg,
     timer::CounterOffsets,
     traps::{
         mdcr,
@@ -20,12 +21,16 @@ use kvm_core::{
         VmTraps, //
     },
     vm_idreg::{
+        IdView,
         VmFeatures,
         VmGic,
         VmIdRegs, //
     },
 };
-use kvm_host::vcpu::Controls;
+use kvm_host::{
+    cache::Caches,
+    vcpu::Controls, //
+};
 
 /// CPTR_EL2.E0POE: EL0 may use POR_EL0.
 const CPTR_E0POE: u64 = 1 << 29;
@@ -46,7 +51,8 @@ pub(crate) fn new_controls(
         features,
         HostTraps {
             features: host,
-            ctr_is_hosts: false,
+            ctr_is_hosts: Caches::are_alike()
+                && ids.get(SysReg::CTR_EL0) == Some(cpus.id_registers().raw(SysReg::CTR_EL0)),
         },
     );
     let fine = FineGrainedTraps::new(registers);

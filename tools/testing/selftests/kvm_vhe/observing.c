@@ -192,6 +192,30 @@ TEST_F(observing, rarer_exits_are_counted)
 	munmap(page, size);
 }
 
+GUEST uint64_t read_cache_type(uint64_t times);
+GUEST uint64_t read_cache_type(uint64_t times)
+{
+	while (times--)
+		GUEST_MRS("ctr_el0");
+	return 0;
+}
+
+/*
+ * Every clean of a range of memory begins with a read of CTR_EL0. With FEAT_EVT it
+ * comes from the CPU, and the registers that have to trap do so without it.
+ */
+TEST_F(observing, cache_type_is_the_cpus)
+{
+	const char *cpu = getenv("LAB_CPU");
+	long reads;
+
+	if (!cpu || (strcmp(cpu, "max") && strcmp(cpu, "neoverse-n1")))
+		SKIP(return, "LAB_CPU names no CPU that is known to have FEAT_EVT or not");
+	ASSERT_EQ(0, guest_finish(&self->vcpu[0], read_cache_type, READS, 0));
+	reads = vcpu_counter(&self->vcpu[0], "sysreg_exits");
+	EXPECT_EQ(strcmp(cpu, "max") ? READS : 0, reads);
+}
+
 /* Where the guest goes on after its HVC. */
 extern char behind_hvc[];
 
