@@ -320,12 +320,6 @@ impl Vcpu {
         self.request(request::LINES);
     }
 
-    /// Lowers both lines: the vCPU is made anew. It is not running.
-    pub(crate) fn lower_lines(&self) {
-        self.lines.store(0, Relaxed);
-        self.note(request::LINES);
-    }
-
     /// Whether a line is up.
     pub(crate) fn line(&self, line: CpuLine) -> bool {
         relaxed::load(&self.lines) & 1 << line as u32 != 0

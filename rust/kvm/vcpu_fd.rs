@@ -98,7 +98,6 @@ fn init(vm: &Vm, vcpu: &Vcpu, state: &mut State, arg: usize) -> Result {
         )?);
     }
     vcpu.power.take_start();
-    vcpu.lower_lines();
     if state.has_run {
         vm.memory.restart();
     }

@@ -12,6 +12,14 @@ GUEST_INLINE void gic_write32(uint64_t address, uint32_t value)
 	asm volatile("str %w0, [%1]" : : "rZ" (value), "r" (address) : "memory");
 }
 
+GUEST_INLINE uint32_t gic_read32(uint64_t address)
+{
+	uint32_t value;
+
+	asm volatile("ldr %w0, [%1]" : "=r" (value) : "r" (address) : "memory");
+	return value;
+}
+
 /*
  * Enables everything for vCPU n: its private interrupts, and the first 64 SPIs, which
  * are edge- or level-triggered and go to the first vCPU.

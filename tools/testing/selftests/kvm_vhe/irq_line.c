@@ -110,11 +110,13 @@ TEST_F(user_irqchip, lines)
 	EXPECT_EQ(lines(&self->vcpu), ISR_FIQ);
 	EXPECT_EQ(irq_line(vm, CPU, 0, KVM_ARM_IRQ_CPU_FIQ, 0), 0);
 	EXPECT_EQ(lines(&self->vcpu), 0);
-	/* A vCPU that starts anew has them low. */
+	/* They are not the vCPU's: one that starts anew finds them as they are. */
 	EXPECT_EQ(irq_line(vm, CPU, 0, KVM_ARM_IRQ_CPU_IRQ, 1), 0);
 	EXPECT_EQ(lines(&self->vcpu), ISR_IRQ);
-	ASSERT_EQ(vcpu_init(&self->vcpu, 0), 0);
+	ASSERT_EQ(vcpu_init(&self->vcpu, 1 << KVM_ARM_VCPU_PSCI_0_2), 0);
 	ASSERT_EQ(vcpu_start(&self->vcpu, say_lines, 0, 0), 0);
+	EXPECT_EQ(lines(&self->vcpu), ISR_IRQ);
+	EXPECT_EQ(irq_line(vm, CPU, 0, KVM_ARM_IRQ_CPU_IRQ, 0), 0);
 	EXPECT_EQ(lines(&self->vcpu), 0);
 }
 
