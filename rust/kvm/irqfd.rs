@@ -44,8 +44,6 @@ struct Target {
     gic: Arc<Gicv3>,
     routes: Arc<Routes>,
     gsi: u32,
-    /// Whether the line stays up until the guest has ended the interrupt.
-    resample: bool,
 }
 
 impl Signalled for Target {
@@ -55,12 +53,10 @@ impl Signalled for Target {
         };
         match self.routes.route(irqs, self.gsi) {
             Some(Route::Spi(spi)) => {
-                let vgic = gic.vgic();
-                // It is the VMM's fault if there is none.
-                let _ = vgic.set_spi(spi, true);
-                if !self.resample {
-                    let _ = vgic.set_spi(spi, false);
-                }
+                // One that is edge-triggered is pending by that. A level stays until the guest has
+                // ended the interrupt, if it is resampled, and otherwise until user space lowers it by
+                // KVM_IRQ_LINE. It is the VMM's fault if there is no such SPI.
+                let _ = gic.vgic().set_spi(spi, true);
                 true
             }
             Some(Route::Msi(msi)) => msi
@@ -170,9 +166,8 @@ impl Irqfds {
 
         let mut list = self.list.lock();
         list.reserve(1, GFP_KERNEL_ACCOUNT)?;
-        let resample = args.flags & KVM_IRQFD_FLAG_RESAMPLE != 0;
         // Before the guest can end what the eventfd may have raised.
-        let resampling = if resample {
+        let resampling = if args.flags & KVM_IRQFD_FLAG_RESAMPLE != 0 {
             // An error of `fd` comes first.
             EventFd::from_fd(args.fd as i32)?;
             let eventfd = EventFd::from_fd(args.resamplefd as i32)?;
@@ -184,7 +179,6 @@ impl Irqfds {
             gic: gic.clone(),
             routes: routes.clone(),
             gsi: args.gsi,
-            resample,
         };
         let irqfd =
             KBox::try_pin_init(Irqfd::register(args.fd as i32, target), GFP_KERNEL_ACCOUNT)?;
