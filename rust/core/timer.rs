@@ -11,6 +11,8 @@
 //! KVM_ARM_SET_COUNTER_OFFSET" and "8.9 KVM_CAP_ARM_USER_IRQ"; devices/vcpu.rst, "2. GROUP:
 //! KVM_ARM_VCPU_TIMER_CTRL".
 
+pub mod kind;
+
 pub mod frequency;
 pub mod lines;
 pub mod offset;
@@ -19,6 +21,7 @@ pub mod state;
 
 pub use self::{
     frequency::Frequency,
+    kind::Timer,
     lines::Lines,
     offset::CounterOffsets,
     ppi::{
@@ -33,26 +36,3 @@ pub use self::{
         TimerState, //
     },
 };
-
-/// A timer that every vCPU has.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Timer {
-    /// CNTV_*_EL0: counts with CNTVCT_EL0.
-    Virtual,
-    /// CNTP_*_EL0: counts with CNTPCT_EL0.
-    Physical,
-}
-
-impl Timer {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Virtual, Self::Physical];
-
-    /// Returns the word for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Virtual => "virtual",
-            Self::Physical => "physical",
-        }
-    }
-}

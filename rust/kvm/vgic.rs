@@ -13,6 +13,8 @@ mod lpis;
 
 mod vm;
 
+mod cpu_lpis;
+
 mod cpu;
 
 pub(crate) mod setup;

@@ -2,7 +2,7 @@
 
 //! What the timers' lines are at.
 
-use crate::timer::Timer;
+use crate::timer::kind::Timer;
 
 /// The levels of a vCPU's timer lines. As a number it is that part of `device_irq_level` in `struct
 /// kvm_run` that is the timers'.

@@ -2,7 +2,7 @@
 
 //! What the counters of a VM are behind the host's.
 
-use crate::timer::Timer;
+use crate::timer::kind::Timer;
 
 /// The offsets of a VM's counters: the guest's is the host's less the offset, modulo 2^64.
 ///

@@ -2,7 +2,7 @@
 
 //! Which interrupts the timers' lines are.
 
-use crate::timer::Timer;
+use crate::timer::kind::Timer;
 
 /// A private peripheral interrupt's number (INTID), 16 to 31.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]

@@ -5,7 +5,7 @@
 use crate::{
     bit_struct,
     register::Reg,
-    timer::Timer, //
+    timer::kind::Timer, //
 };
 
 bit_struct! {

@@ -5,7 +5,7 @@
 use crate::{
     irq_routes::Routes,
     vgic::{
-        lpis::{
+        cpu_lpis::{
             CpuLpis,
             Slots, //
         },
