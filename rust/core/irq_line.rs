@@ -101,7 +101,7 @@ impl Line {
     /// [`BadLine`] if there is none.
     pub fn new(irq: u32) -> Result<Self, BadLine> {
         let field = IrqField::from_raw(irq.into());
-        let vcpu = (field.vcpu2().get() << 8 | field.vcpu().get()) as u32;
+        let vcpu = ((field.vcpu2().get() << 8) | field.vcpu().get()) as u32;
         let number = field.number().get();
         let intid = IntId::new(number as u32).ok_or(BadLine);
 

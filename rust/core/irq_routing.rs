@@ -51,7 +51,7 @@ impl Msi {
             return Err(BadRoute::Flags(flags));
         }
         Ok(Self {
-            address: (address_hi as u64) << 32 | address_lo as u64,
+            address: ((address_hi as u64) << 32) | address_lo as u64,
             data,
             device: if flags & MSI_VALID_DEVID != 0 {
                 Some(device)

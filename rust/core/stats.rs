@@ -62,7 +62,7 @@ impl Stat {
             Unit::Bytes => 1,
         };
         // KVM_STATS_BASE_POW2 is in bits 8 to 11; bytes are counted in powers of two.
-        kind | unit << 4 | unit << 8
+        kind | (unit << 4) | (unit << 8)
     }
 }
 

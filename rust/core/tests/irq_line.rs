@@ -19,15 +19,15 @@ fn lines_that_everybody_knows() {
     };
 
     // The first SPI; the virtual timer of vCPU 3; the FIQ of vCPU 258.
-    assert_eq!(intid(Line::new(1 << 24 | 32)), 32);
-    assert_eq!(intid(Line::new(1 << 24 | 1019)), 1019);
-    assert_eq!(intid(Line::new(2 << 24 | 3 << 16 | 27)), 27);
+    assert_eq!(intid(Line::new((1 << 24) | 32)), 32);
+    assert_eq!(intid(Line::new((1 << 24) | 1019)), 1019);
+    assert_eq!(intid(Line::new((2 << 24) | (3 << 16) | 27)), 27);
     assert!(matches!(
-        Line::new(2 << 24 | 3 << 16 | 27),
+        Line::new((2 << 24) | (3 << 16) | 27),
         Ok(Line::Ppi { vcpu: 3, .. })
     ));
     assert_eq!(
-        Line::new(1 << 28 | 2 << 16 | 1),
+        Line::new((1 << 28) | (2 << 16) | 1),
         Ok(Line::Cpu {
             vcpu: 258,
             line: CpuLine::Fiq
@@ -60,12 +60,16 @@ proptest! {
                 prop_assert_eq!(line, Ok(Line::Cpu { vcpu: whose, line: line_of }));
             }
             (1, 32..=1019) => {
-                prop_assert!(matches!(line, Ok(Line::Spi { intid }) if intid.get() == number));
+                let right = matches!(line, Ok(Line::Spi { intid }) if intid.get() == number);
+                prop_assert!(right, "{line:?}");
             }
-            (2, 16..=31) => prop_assert!(matches!(
-                line,
-                Ok(Line::Ppi { vcpu, intid }) if vcpu == whose && intid.get() == number
-            )),
+            (2, 16..=31) => {
+                let right = matches!(
+                    line,
+                    Ok(Line::Ppi { vcpu, intid }) if vcpu == whose && intid.get() == number
+                );
+                prop_assert!(right, "{line:?}");
+            }
             _ => prop_assert_eq!(line, Err(BadLine)),
         }
         let expected = match kind {

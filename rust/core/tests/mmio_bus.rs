@@ -57,7 +57,7 @@ impl Args {
             .data
             .iter()
             .rev()
-            .fold(0, |v, b| v << 8 | u64::from(*b));
+            .fold(0, |v, b| (v << 8) | u64::from(*b));
         self.flags & IOEVENTFD_PIO == 0
             && self.ipa == write.ipa
             && (self.len == 0 || self.len == u32::from(write.size.bytes()))

@@ -108,7 +108,7 @@ proptest! {
             let at = desc + n * (16 + name_size);
             let flags = u32_at(&file, at);
             prop_assert_eq!(flags & 0xf, (stat.kind == Kind::Instant) as usize);
-            prop_assert_eq!(flags >> 4 & 0xf, (stat.unit == Unit::Bytes) as usize);
+            prop_assert_eq!((flags >> 4) & 0xf, (stat.unit == Unit::Bytes) as usize);
             prop_assert_eq!(&file[at + 4..at + 6], &[0; 2]);
             prop_assert_eq!(&file[at + 6..at + 8], &1u16.to_ne_bytes());
             let offset = u32_at(&file, at + 8);

@@ -211,7 +211,7 @@ proptest! {
             .with(Timer::Virtual, !up)
             .with(Timer::Physical, other)
             .with(Timer::Virtual, up);
-        prop_assert_eq!(lines.into_raw(), u64::from(up) | u64::from(other) << 1);
+        prop_assert_eq!(lines.into_raw(), u64::from(up) | (u64::from(other) << 1));
         prop_assert_eq!(lines.get(Timer::Virtual), up);
         prop_assert_eq!(lines.get(Timer::Physical), other);
         prop_assert_eq!(lines.any(), up || other);

@@ -18,8 +18,8 @@ use proptest::prelude::*;
 fn mpidr(aff: [u8; 4]) -> (u64, Affinity) {
     let [aff3, aff2, aff1, aff0] = aff.map(u64::from);
     (
-        aff3 << 56 | aff2 << 48 | aff1 << 40 | aff0 << 32,
-        Affinity::new(aff3 << 32 | aff2 << 16 | aff1 << 8 | aff0).unwrap(),
+        (aff3 << 56) | (aff2 << 48) | (aff1 << 40) | (aff0 << 32),
+        Affinity::new((aff3 << 32) | (aff2 << 16) | (aff1 << 8) | aff0).unwrap(),
     )
 }
 
@@ -50,7 +50,7 @@ proptest! {
             other => prop_assert!(false, "{:?}", other),
         }
         if info != 0 {
-            prop_assert_eq!(Attr::new(7, bits | info << 10 | intid), Err(BadAttr::LevelInfo));
+            prop_assert_eq!(Attr::new(7, bits | (info << 10) | intid), Err(BadAttr::LevelInfo));
         }
     }
 

@@ -61,7 +61,7 @@ fn any_value() -> impl Strategy<Value = u64> {
     prop_oneof![
         any::<u64>(),
         (0u64..4, 0u64..8, 0u64..4, 0u64..4)
-            .prop_map(|(low, pri, id, flags)| { low | pri << 8 | id << 11 | flags << 14 }),
+            .prop_map(|(low, pri, id, flags)| { low | (pri << 8) | (id << 11) | (flags << 14) }),
     ]
 }
 

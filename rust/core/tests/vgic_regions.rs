@@ -55,7 +55,7 @@ fn ipa() -> IpaBits {
 }
 
 fn attr(index: u64, base: u64, count: u64, flags: u64) -> RedistRegionAttr {
-    RedistRegionAttr::from_raw(count << 52 | base | flags << 12 | index)
+    RedistRegionAttr::from_raw((count << 52) | base | (flags << 12) | index)
 }
 
 /// What was accepted.
@@ -261,7 +261,7 @@ proptest! {
                 let expected = match model.single {
                     Some(base) => (index == 0).then_some(base),
                     None => model.regions.get(index).map(|(base, count)| {
-                        count << 52 | base | index as u64
+                        (count << 52) | base | index as u64
                     }),
                 };
                 prop_assert_eq!(region, expected);

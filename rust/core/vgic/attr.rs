@@ -48,7 +48,7 @@ const LINE_LEVEL: u32 = 0;
 /// Returns the affinity that the upper half of an attribute names.
 const fn affinity(attr: u64) -> Affinity {
     let packed = attr >> 32;
-    Affinity::from_mpidr(packed & 0xff_ffff | (packed >> 24) << 32)
+    Affinity::from_mpidr(packed & 0xff_ffff | ((packed >> 24) << 32))
 }
 
 /// The number of interrupts of a GIC, SGIs and PPIs included: a multiple of 32 from 64 to 1024.

@@ -281,7 +281,7 @@ pub fn read_lines<G: Interrupts + ?Sized>(gic: &G, vcpu: usize, group: LineGroup
             let irq = cell.load();
             irq.line() && !irq.edge()
         });
-        value | u32::from(high) << bit
+        value | (u32::from(high) << bit)
     })
 }
 
@@ -289,6 +289,6 @@ pub fn read_lines<G: Interrupts + ?Sized>(gic: &G, vcpu: usize, group: LineGroup
 /// say later that they are level-sensitive.
 pub fn write_lines<G: Interrupts + ?Sized>(gic: &G, vcpu: usize, group: LineGroup, value: u32) {
     for (intid, bit) in lines(group) {
-        gic.signal(vcpu, intid, |irq| irq.with_line(value >> bit & 1 != 0));
+        gic.signal(vcpu, intid, |irq| irq.with_line((value >> bit) & 1 != 0));
     }
 }

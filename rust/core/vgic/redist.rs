@@ -261,7 +261,7 @@ impl Part {
         match self {
             Self::Whole => value,
             Self::Low => register & !(u32::MAX as u64) | value & u32::MAX as u64,
-            Self::High => register & u32::MAX as u64 | value << 32,
+            Self::High => register & u32::MAX as u64 | (value << 32),
         }
     }
 }

@@ -178,19 +178,19 @@ impl At {
 /// Non-shareable stays; all others are Inner Shareable. Inner uncached is not possible, outer
 /// uncached is. `keep` are the other bits that exist.
 fn base_register(raw: u64, keep: u64) -> u64 {
-    let share = match raw >> 10 & 3 {
+    let share = match (raw >> 10) & 3 {
         0 => 0,
         _ => 1,
     };
-    let inner = match raw >> 7 & 7 {
+    let inner = match (raw >> 7) & 7 {
         0 | 1 => 5,
         other => other,
     };
-    let outer = match raw >> 56 & 7 {
+    let outer = match (raw >> 56) & 7 {
         1 => 1,
         _ => 0,
     };
-    raw & keep | share << 10 | inner << 7 | outer << 56
+    raw & keep | (share << 10) | (inner << 7) | (outer << 56)
 }
 
 impl Gic {
@@ -215,16 +215,16 @@ impl Gic {
             // ARE and DS.
             (
                 0x0,
-                1 << 6 | 1 << 4 | u64::from(self.group1) << 1 | u64::from(self.group0),
+                (1 << 6) | (1 << 4) | (u64::from(self.group1) << 1) | u64::from(self.group0),
             ),
             (
                 0x4,
-                1 << 25
-                    | (id_bits - 1) << 19
-                    | u64::from(self.its) << 17
+                (1 << 25)
+                    | ((id_bits - 1) << 19)
+                    | (u64::from(self.its) << 17)
                     | u64::from(self.lines() / 32 - 1),
             ),
-            (0x8, 0x4b00_043b | u64::from(self.revision) << 12),
+            (0x8, 0x4b00_043b | (u64::from(self.revision) << 12)),
             (0xc, 0),
             (0x10, self.status.into()),
             (0xffe8, 0x3b),
@@ -248,7 +248,7 @@ impl Gic {
                 }
             }
             if let Some(bit) = at.part(0x6000 + 8 * m) {
-                value |= irq.router >> bit & at.mask();
+                value |= (irq.router >> bit) & at.mask();
             }
         }
         value
@@ -263,7 +263,7 @@ impl Gic {
                     self.group1 = value & 2 != 0;
                 }
                 (0x8, Who::User) => {
-                    let revision = value >> 12 & 0xf;
+                    let revision = (value >> 12) & 0xf;
                     if value & !0xf000 != 0x4b00_043b || ![2, 3].contains(&revision) {
                         return Err("EINVAL");
                     }
@@ -281,11 +281,11 @@ impl Gic {
             let m = n as u32 + 32;
             for (name, base, bits, bytes) in ARRAYS {
                 if let Some(bit) = at.field(base, bits, bytes, m) {
-                    set(name, m, irq, who, value >> bit & ((1 << bits) - 1));
+                    set(name, m, irq, who, (value >> bit) & ((1 << bits) - 1));
                 }
             }
             if let Some(bit) = at.part(0x6000 + 8 * m) {
-                let router = irq.router & !(at.mask() << bit) | (value & at.mask()) << bit;
+                let router = irq.router & !(at.mask() << bit) | ((value & at.mask()) << bit);
                 // Aff2 to Aff0.
                 irq.router = router & 0xff_ffff;
             }
@@ -312,9 +312,9 @@ impl Gic {
         [
             (
                 0x8,
-                (cpu.affinity & 0xff_ffff) << 32
-                    | u64::from(cpu.id) << 8
-                    | u64::from(cpu.last) << 4
+                ((cpu.affinity & 0xff_ffff) << 32)
+                    | (u64::from(cpu.id) << 8)
+                    | (u64::from(cpu.last) << 4)
                     | u64::from(self.its),
             ),
             (0x70, self.propbaser),
@@ -362,7 +362,7 @@ impl Gic {
         }
         for (base, register) in self.redist_longs(vcpu) {
             if let Some(bit) = at.part(base) {
-                value |= register >> bit & at.mask();
+                value |= (register >> bit) & at.mask();
             }
         }
         if let Some(at) = Self::sgi_base(at) {
@@ -387,7 +387,8 @@ impl Gic {
             (0x10, 4, Who::User) => cpu.status = value as u8 & 0xf,
             _ => {}
         }
-        let replaced = |old: u64, bit: u32| old & !(at.mask() << bit) | (value & at.mask()) << bit;
+        let replaced =
+            |old: u64, bit: u32| old & !(at.mask() << bit) | ((value & at.mask()) << bit);
         if !cpu.lpis {
             if let Some(bit) = at.part(0x70) {
                 // IDbits and the address.
@@ -396,7 +397,7 @@ impl Gic {
             }
             if let Some(bit) = at.part(0x78) {
                 // The address and PTZ.
-                let keep = 0xf_ffff_ffff_0000 | 1 << 62;
+                let keep = 0xf_ffff_ffff_0000 | (1 << 62);
                 cpu.pendbaser = base_register(replaced(cpu.pendbaser, bit), keep);
             }
         } else {
@@ -411,7 +412,7 @@ impl Gic {
             for (m, irq) in cpu.private.iter_mut().enumerate() {
                 for (name, base, bits, bytes) in ARRAYS {
                     if let Some(bit) = at.field(base, bits, bytes, m as u32) {
-                        set(name, m as u32, irq, who, value >> bit & ((1 << bits) - 1));
+                        set(name, m as u32, irq, who, (value >> bit) & ((1 << bits) - 1));
                     }
                 }
             }
@@ -473,7 +474,7 @@ impl Gic {
     pub fn write_lines(&mut self, vcpu: usize, first: u32, value: u32) {
         for n in (0..32).filter(|n| first + n >= 16) {
             if let Some(irq) = self.irq(vcpu, first + n) {
-                irq.line = value >> n & 1 != 0;
+                irq.line = (value >> n) & 1 != 0;
             }
         }
     }

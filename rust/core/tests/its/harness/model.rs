@@ -47,8 +47,9 @@ pub struct Model {
     pub lpis_enabled: [bool; 3],
 }
 
-/// A command that has no effect.
-pub type Ignored = ();
+/// The command has no effect.
+#[derive(Debug)]
+pub struct Ignored;
 
 fn field(word: u64, hi: u32, lo: u32) -> u64 {
     (word << (63 - hi)) >> (63 - hi + lo)
@@ -200,21 +201,21 @@ impl Model {
             // MAPD
             0x08 => {
                 let bits = field(w1, 4, 0) as u32 + 1;
-                let entry = self.entry(0, device).ok_or(())?;
+                let entry = self.entry(0, device).ok_or(Ignored)?;
                 if valid && bits > 16 {
-                    return Err(());
+                    return Err(Ignored);
                 }
                 self.unmap_device(device);
                 if valid {
                     self.devices.insert(device, (field(w2, 51, 8) << 8, bits));
                 } else {
-                    self.memory.set_u64(entry, 0).ok_or(())?;
+                    self.memory.set_u64(entry, 0).ok_or(Ignored)?;
                 }
             }
             // MAPC
             0x09 if valid => {
-                let vcpu = vcpu(rdbase).ok_or(())?;
-                self.entry(1, icid).ok_or(())?;
+                let vcpu = vcpu(rdbase).ok_or(Ignored)?;
+                self.entry(1, icid).ok_or(Ignored)?;
                 self.collections.insert(icid, rdbase);
                 self.retarget(icid, Some(vcpu));
             }
@@ -226,32 +227,32 @@ impl Model {
                 } else {
                     event
                 };
-                let (itt, bits) = *self.devices.get(&device).ok_or(())?;
+                let (itt, bits) = *self.devices.get(&device).ok_or(Ignored)?;
                 if event >= 1 << bits || !Memory::contains(itt + event * 8) {
-                    return Err(());
+                    return Err(Ignored);
                 }
                 // UNPREDICTABLE: nothing happens; an INTID that is none is an error all the same.
                 if !(8192..65536).contains(&intid) {
-                    return Err(());
+                    return Err(Ignored);
                 }
                 if self.events.contains_key(&key) {
                     return Ok(());
                 }
-                self.entry(1, icid).ok_or(())?;
-                self.map_event(key, intid, icid).map_err(|_| ())?;
+                self.entry(1, icid).ok_or(Ignored)?;
+                self.map_event(key, intid, icid).map_err(|_| Ignored)?;
             }
             // MOVI
             0x01 => {
-                let (intid, from) = *self.events.get(&key).ok_or(())?;
-                self.collections.get(&from).ok_or(())?;
-                let to = *self.collections.get(&icid).ok_or(())?;
+                let (intid, from) = *self.events.get(&key).ok_or(Ignored)?;
+                self.collections.get(&from).ok_or(Ignored)?;
+                let to = *self.collections.get(&icid).ok_or(Ignored)?;
                 self.events.insert(key, (intid, icid));
                 self.lpis.get_mut(&intid).unwrap().target = vcpu(to);
             }
             // MOVALL
             0x0e => {
-                let from = vcpu(rdbase).ok_or(())?;
-                let to = vcpu(field(w3, 50, 16)).ok_or(())?;
+                let from = vcpu(rdbase).ok_or(Ignored)?;
+                let to = vcpu(field(w3, 50, 16)).ok_or(Ignored)?;
                 for lpi in self.lpis.values_mut() {
                     if lpi.target == Some(from) {
                         lpi.target = Some(to);
@@ -260,30 +261,30 @@ impl Model {
             }
             // DISCARD
             0x0f => {
-                let (_, icid) = *self.events.get(&key).ok_or(())?;
-                self.collections.get(&icid).ok_or(())?;
+                let (_, icid) = *self.events.get(&key).ok_or(Ignored)?;
+                self.collections.get(&icid).ok_or(Ignored)?;
                 self.unmap_event(key);
                 let (itt, _) = self.devices[&device];
-                self.memory.set_u64(itt + event * 8, 0).ok_or(())?;
+                self.memory.set_u64(itt + event * 8, 0).ok_or(Ignored)?;
             }
             // CLEAR
             0x04 => {
-                let (intid, _) = self.events.get(&key).ok_or(())?;
+                let (intid, _) = self.events.get(&key).ok_or(Ignored)?;
                 self.lpis.get_mut(intid).unwrap().pending = false;
             }
             // INT
             0x03 => {
-                let intid = self.translate(device, event).map_err(|_| ())?;
+                let intid = self.translate(device, event).map_err(|_| Ignored)?;
                 self.lpis.get_mut(&intid).unwrap().pending = true;
             }
             // INV
             0x0c => {
-                let (intid, _) = *self.events.get(&key).ok_or(())?;
+                let (intid, _) = *self.events.get(&key).ok_or(Ignored)?;
                 self.reload(intid)?;
             }
             // INVALL
             0x0d => {
-                self.collections.get(&icid).ok_or(())?;
+                self.collections.get(&icid).ok_or(Ignored)?;
                 let all: Vec<_> = self.events.values().copied().collect();
                 for (intid, _) in all.into_iter().filter(|(_, of)| *of == icid) {
                     let _ = self.reload(intid);
@@ -291,14 +292,14 @@ impl Model {
             }
             // SYNC
             0x05 => {}
-            _ => return Err(()),
+            _ => return Err(Ignored),
         }
         Ok(())
     }
 
     fn reload(&mut self, intid: u64) -> Result<(), Ignored> {
         if intid < 1 << self.propbaser.1.min(16) {
-            self.lpis.get_mut(&intid).unwrap().config = self.config_byte(intid).ok_or(())?;
+            self.lpis.get_mut(&intid).unwrap().config = self.config_byte(intid).ok_or(Ignored)?;
         }
         Ok(())
     }
