@@ -336,8 +336,12 @@ impl Queue {
             } else {
                 list(interrupts, vcpu, intid, groups, !more)
             };
-            // If not, something has happened to it since, and it is a candidate if it needs to be.
-            let Some(lr) = lr else { continue };
+            let Some(lr) = lr else {
+                // Something has happened to it since. It is a candidate if it needs to be, but
+                // another one could have its place.
+                self.changed = true;
+                continue;
+            };
             self.marks.remove(intid);
             hardware.set_list_register(self.used, lr);
             self.slots[self.used] = Some(intid);

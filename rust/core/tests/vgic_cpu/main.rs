@@ -7,6 +7,7 @@
 mod candidates;
 mod icc;
 mod machine;
+mod race;
 mod sgi;
 mod wire;
 
