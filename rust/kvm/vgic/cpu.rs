@@ -223,15 +223,18 @@ impl<'a> Gic<'a> {
                 self.vgic,
                 lpis,
                 &Hardware(self.host, self.host.on(irqs.cpu())),
-                |intid| {
-                    self.routes.ended(irqs, intid, || {
-                        // It is one that there is.
-                        let _ = self.vgic.set_spi(intid, false);
-                    });
-                },
+                |intid| self.ended(irqs, intid),
             );
         });
         self.member.folded();
+    }
+
+    /// A level-sensitive interrupt has been deactivated by the guest.
+    fn ended(&self, irqs: &IrqsOff, intid: IntId) {
+        self.routes.ended(irqs, intid, || {
+            // It is one that there is.
+            let _ = self.vgic.set_spi(intid, false);
+        });
     }
 
     /// Whether there is an interrupt that the guest would take if it did not mask interrupts by
@@ -316,8 +319,16 @@ impl<'a> Gic<'a> {
             return;
         };
 
+        let vcpu = self.index();
+
         self.fold(irqs);
-        self.vgic
-            .update(self.index(), intid, |irq| irq.set_active(false));
+        // Another vCPU may have taken it, and have it in a list register still.
+        self.vgic.settle(Some(vcpu), vcpu, intid);
+        let change = self
+            .vgic
+            .update(vcpu, intid, |irq| irq.set_active(false));
+        if change.is_some_and(|change| change.old.active() && !change.new.edge()) {
+            self.ended(irqs, intid);
+        }
     }
 }

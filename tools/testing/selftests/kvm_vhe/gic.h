@@ -59,4 +59,17 @@ GUEST_INLINE void gic_end(uint64_t intid)
 	GUEST_ISB();
 }
 
+/* EOImode 1: gic_end() only drops the priority, and gic_deactivate() does the rest. */
+GUEST_INLINE void gic_separate(void)
+{
+	GUEST_MSR("s3_0_c12_c12_4", 2);			/* ICC_CTLR_EL1 */
+	GUEST_ISB();
+}
+
+GUEST_INLINE void gic_deactivate(uint64_t intid)
+{
+	GUEST_MSR("s3_0_c12_c11_1", intid);		/* ICC_DIR_EL1 */
+	GUEST_ISB();
+}
+
 #endif
