@@ -44,12 +44,13 @@ impl Vgic {
         Ok(lpi)
     }
 
-    /// Unmaps an LPI: it does not wait for a vCPU any more. If it is in a list register the guest may
-    /// still take it.
+    /// Unmaps an LPI: it does not wait for a vCPU any more. One that has it in a list register gives it
+    /// up as soon as it looks.
     pub(crate) fn unmap_lpi(&self, lpi: Arc<Lpi>) {
         let removed = self.lpis().remove(&lpi);
-        lpi.irq
-            .update(|irq| irq.clear_pending().set_enabled(false).set_target(None));
+        self.update_lpi(&lpi, |irq| {
+            irq.clear_pending().set_enabled(false).set_target(None)
+        });
         drop((removed, lpi));
     }
 }
