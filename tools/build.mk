@@ -56,15 +56,19 @@ build/kvm-info: tools/kvm-info.c
 
 info: build/kvm-info
 
+# The host's disks for VMs: Debian's VMMs and firmware, and a guest's Debian.
+GUEST_DISKS := --disk /cache/$(VMM):ro --disk /cache/$(GUEST):ro --file tools/guest:/lab/guest
+
 run: module info
-	@$(LAB) --host module --out build/lab/run --file build/module/kvm_vhe.ko:/lib/kvm_vhe.ko \
+	@$(LAB) --host module --memory 3G --out build/lab/run --timeout 600 --test-timeout 560 \
+		--echo $(GUEST_DISKS) --file build/module/kvm_vhe.ko:/lib/kvm_vhe.ko \
 		--file build/kvm-info:/bin/kvm-info run=tools/lab/run-module
-	@cat build/lab/run/run.tap
 
 lab: module info selftests
 	@$(LAB) --host $(HOST) --cpus $(CPUS) --memory $(MEMORY) --cpu $(CPU) --shell \
 		--out build/lab/shell --file build/module/kvm_vhe.ko:/lib/kvm_vhe.ko \
 		--file build/kvm-info:/bin/kvm-info --file build/selftests:/selftests \
+		$(GUEST_DISKS) \
 		$(if $(wildcard $(UPSTREAM_BUILT)),--file $(UPSTREAM)/bin:/upstream) \
 		$(if $(filter module,$(HOST)),--before 'insmod /lib/kvm_vhe.ko')
 
