@@ -35,7 +35,7 @@ help:
 	@echo 'kvm-vhe: KVM for arm64 as a loadable kernel module in Rust'
 	@echo ''
 	@echo '  make run          set up, boot a stock Debian arm64 kernel in QEMU, load the module,'
-	@echo '                    show what it says and what /dev/kvm answers'
+	@echo '                    show what it says and what /dev/kvm answers, boot a Debian guest on it'
 	@echo '  make check        set up, run all tests but the longest'
 	@echo '  make check-all    ... and the longest too'
 	@echo ''
@@ -48,12 +48,12 @@ help:
 	@echo '  make lab          a shell in the booted host with the module loaded'
 	@echo '                    (HOST=ckvm: the same kernel with its own KVM; CPUS=, MEMORY=, CPU=)'
 	@echo '  make install      install the module that was built last (DESTDIR=)'
-	@echo '  make setup        only set up: build root, kernel, initramfs'
+	@echo '  make setup        only set up: build root, kernel, disks'
 	@echo '  make update       look for newer packages and a newer kernel, set up with them'
 	@echo '  make clean        remove what was built here'
 	@echo '  make distclean    remove also the set-up, the folder CACHE'
 	@echo ''
-	@echo 'Set-up keeps everything in CACHE=$${XDG_CACHE_HOME:-~/.cache}/kvm-vhe, a bit over 4 GB.'
+	@echo 'Set-up keeps everything in CACHE=$${XDG_CACHE_HOME:-~/.cache}/kvm-vhe, almost 5 GB.'
 	@echo 'Documentation/building.rst has the rest.'
 
 ready:
