@@ -24,6 +24,7 @@ use crate::{
         IrqsOff, //
     },
 };
+use core::ptr::NonNull;
 use kernel::{
     bindings as linux,
     container_of,
@@ -35,9 +36,12 @@ use kernel::{
     fs::LocalFile,
     prelude::*,
     static_lock_class,
-    sync::atomic::{
-        AtomicFlag,
-        Relaxed, //
+    sync::{
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
+        Arc, //
     },
     types::Opaque, //
 };
@@ -46,6 +50,51 @@ use kernel::{
 const EPOLLIN: linux::__poll_t = 1 << 0;
 /// EPOLLHUP: it has no descriptor any more.
 const EPOLLHUP: linux::__poll_t = 1 << 4;
+
+/// Where [`Signalled::later`] is called.
+///
+/// What it waits for may be held by a VMM for as long as that likes, by memory of its guest that is not
+/// there. So each VM has a queue of its own, one thread at most: the system's has to have threads for
+/// others.
+///
+/// # Invariants
+///
+/// It is a live work queue, which is owned.
+pub struct LaterQueue(NonNull<linux::workqueue_struct>);
+
+// SAFETY: A work queue may be used and destroyed by any thread.
+unsafe impl Send for LaterQueue {}
+// SAFETY: As above.
+unsafe impl Sync for LaterQueue {}
+
+impl LaterQueue {
+    /// Makes one. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new() -> Result<Self> {
+        // SAFETY: The name is a format without arguments, and is copied.
+        let queue = unsafe {
+            linux::alloc_workqueue_noprof(
+                c"kvm_vhe_irqfd".as_char_ptr(),
+                linux::wq_flags_WQ_UNBOUND,
+                1,
+            )
+        };
+
+        // INVARIANT: It is new.
+        NonNull::new(queue).map(Self).ok_or(ENOMEM)
+    }
+}
+
+impl Drop for LaterQueue {
+    /// Sleeps.
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant it lives, and is not used any more.
+        unsafe { linux::destroy_workqueue(self.0.as_ptr()) };
+    }
+}
 
 /// Who is told.
 pub trait Signalled: Send + Sync + 'static {
@@ -73,6 +122,7 @@ pub struct Irqfd<T: Signalled> {
     eventfd: EventFd,
     closed: AtomicFlag,
     target: T,
+    later: Arc<LaterQueue>,
     #[pin]
     work: Opaque<linux::work_struct>,
     #[pin]
@@ -111,13 +161,17 @@ unsafe extern "C" fn enqueue(
 
 impl<T: Signalled> Irqfd<T> {
     /// Has `target` told when the eventfd with this descriptor of the current process's is signalled,
-    /// also if it was already. Sleeps.
+    /// also if it was already. What is to be done later is, in `later`. Sleeps.
     ///
     /// # Errors
     ///
     /// `EBADF` if there is no such descriptor, `EINVAL` if it is not an eventfd's, `EBUSY` if somebody
     /// else is told first when it is signalled.
-    pub fn register(fd: i32, target: T) -> impl PinInit<Self, Error> {
+    pub fn register(
+        fd: i32,
+        target: T,
+        later: Arc<LaterQueue>,
+    ) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let file = LocalFile::fget(fd as u32)?;
             let eventfd = EventFd::from_file(&file)?;
@@ -126,6 +180,7 @@ impl<T: Signalled> Irqfd<T> {
                 eventfd,
                 closed: AtomicFlag::new(false),
                 target,
+                later,
                 work <- Opaque::ffi_init(|work: *mut linux::work_struct| {
                     // SAFETY: `work` is memory for a work item; it is pinned, and name and key are
                     // static.
@@ -200,12 +255,12 @@ impl<T: Signalled> Irqfd<T> {
         let target = unsafe { &(*this).target };
 
         if !with_irqs_off(|irqs| target.at_once(irqs)) {
-            // SAFETY: The work is initialised, by the type invariant, and flushed before `this` goes.
-            // The queue exists as long as the system.
+            // SAFETY: The work is initialised, by the type invariant, and flushed before `this` goes,
+            // and the queue with it.
             unsafe {
                 linux::queue_work_on(
                     linux::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
-                    linux::system_percpu_wq,
+                    (*this).later.0.as_ptr(),
                     (*this).work.get(),
                 )
             };

@@ -18,7 +18,8 @@ use kernel::{
     prelude::*,
     sync::{
         Arc,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
 };
 use kvm_core::irq_routing::Route;
@@ -30,6 +31,7 @@ use kvm_host::{
     eventfd::EventFd,
     irqfd::{
         Irqfd,
+        LaterQueue,
         Signalled, //
     },
     irqs::{
@@ -124,6 +126,8 @@ pub(crate) struct Irqfds {
     /// Held while they change, resamplers included.
     #[pin]
     list: Mutex<KVec<Assigned>>,
+    /// From when there is one. Made with the list's lock held.
+    later: SetOnce<Arc<LaterQueue>>,
 }
 
 impl Irqfds {
@@ -131,6 +135,7 @@ impl Irqfds {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             list <- new_mutex!(KVec::new(), "kvm_vhe::Irqfds::list"),
+            later: SetOnce::new(),
         })
     }
 
@@ -180,8 +185,15 @@ impl Irqfds {
             routes: routes.clone(),
             gsi: args.gsi,
         };
-        let irqfd =
-            KBox::try_pin_init(Irqfd::register(args.fd as i32, target), GFP_KERNEL_ACCOUNT)?;
+        if self.later.as_ref().is_none() {
+            self.later
+                .populate(Arc::new(LaterQueue::new()?, GFP_KERNEL_ACCOUNT)?);
+        }
+        let later = self.later.as_ref().ok_or(ENOMEM)?.clone();
+        let irqfd = KBox::try_pin_init(
+            Irqfd::register(args.fd as i32, target, later),
+            GFP_KERNEL_ACCOUNT,
+        )?;
 
         list.push_within_capacity(Assigned {
             irqfd,

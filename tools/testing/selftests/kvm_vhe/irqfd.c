@@ -6,7 +6,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,6 +17,8 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "kselftest_harness.h"
 #include "kvm_vhe_test.h"
@@ -769,6 +774,7 @@ static int create_device(struct vm *vm, unsigned int type)
 	return ret ? ret : (int)device.fd;
 }
 
+/* The ITS's descriptor, or an error. */
 static int vm_gic_and_its(struct vm *vm, unsigned char *mem)
 {
 	static const struct { unsigned int reg; uint64_t value; } registers[] = {
@@ -812,6 +818,8 @@ static int vm_gic_and_its(struct vm *vm, unsigned char *mem)
 	}
 	ret |= set_attr(its, KVM_DEV_ARM_VGIC_GRP_ITS_REGS, 0x88, 18 * 32);
 	close(gic);
+	if (!ret)
+		return its;
 	close(its);
 	return ret;
 }
@@ -833,7 +841,7 @@ TEST(messages)
 	unsigned int i, j, n = scaled(20);
 	unsigned char *mem = mmap(NULL, ITS_MEM_SIZE, PROT_READ | PROT_WRITE,
 				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int fds[ARRAY_LEN(entries)], ret;
+	int fds[ARRAY_LEN(entries)], its;
 	struct vm vm;
 	struct vcpu vcpu;
 	pthread_t thread;
@@ -842,10 +850,11 @@ TEST(messages)
 	ASSERT_EQ(vm_create(&vm), 0);
 	ASSERT_EQ(vm_memory(&vm, 1, ITS_MEM, ITS_MEM_SIZE, mem, 0), 0);
 	ASSERT_EQ(vcpu_create(&vm, &vcpu, 0), 0);
-	ret = vm_gic_and_its(&vm, mem);
-	if (ret == -ENODEV)
+	its = vm_gic_and_its(&vm, mem);
+	if (its == -ENODEV)
 		SKIP(return, "no ITS here");
-	ASSERT_EQ(ret, 0);
+	ASSERT_GE(its, 0);
+	close(its);
 	for (i = 0; i < 16; i++)
 		entries[i] = msi(i, 1, i);
 	/* No such event, no DeviceID, no doorbell: nothing. */
@@ -875,6 +884,108 @@ TEST(messages)
 	vcpu_destroy(&vcpu);
 	vm_destroy(&vm);
 	munmap(mem, ITS_MEM_SIZE);
+}
+
+/* An ITS that is saved, and what came of it. */
+struct stopped_its {
+	int its;
+	int ret;
+};
+
+static void *save_tables(void *arg)
+{
+	struct stopped_its *stopped = arg;
+
+	stopped->ret = set_attr(stopped->its, KVM_DEV_ARM_VGIC_GRP_CTRL,
+				KVM_DEV_ARM_ITS_SAVE_TABLES, 0);
+	return NULL;
+}
+
+/* More than a work queue of the system does at once on a CPU. */
+#define BLOCKED	1100
+
+/*
+ * A VMM keeps its ITS busy by memory that does not come, and has many messages wait for
+ * it. Those of another VM arrive all the same: they do not need the same threads.
+ */
+TEST(blocked_messages)
+{
+	struct kvm_irq_routing_entry entry = msi(0, 1, 0);
+	struct rlimit files = { BLOCKED + 100, BLOCKED + 100 };
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_zeropage page;
+	struct stopped_its stopped;
+	int fds[BLOCKED], its[2], other, uffd, v;
+	unsigned char *mem[2];
+	struct vcpu vcpus[2];
+	struct vm vms[2];
+	pthread_t saver, runner;
+	struct pollfd event;
+	cpu_set_t cpu;
+	unsigned int i;
+
+	if (!host_is_module())
+		SKIP(return, "C KVM has the system's work queue do it");
+	uffd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	if (uffd < 0)
+		SKIP(return, "no userfaultfd here");
+	ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
+	for (v = 0; v < 2; v++) {
+		mem[v] = mmap(NULL, ITS_MEM_SIZE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		ASSERT_NE(mem[v], MAP_FAILED);
+		ASSERT_EQ(vm_create(&vms[v]), 0);
+		ASSERT_EQ(vm_memory(&vms[v], 1, ITS_MEM, ITS_MEM_SIZE, mem[v], 0), 0);
+		ASSERT_EQ(vcpu_create(&vms[v], &vcpus[v], 0), 0);
+		its[v] = vm_gic_and_its(&vms[v], mem[v]);
+		if (its[v] == -ENODEV)
+			SKIP(return, "no ITS here");
+		ASSERT_GE(its[v], 0);
+		ASSERT_EQ(set_routes(&vms[v], &entry, 1, 0), 0);
+	}
+	stopped.its = its[0];
+	for (i = 0; i < BLOCKED; i++) {
+		fds[i] = eventfd(0, EFD_NONBLOCK);
+		ASSERT_EQ(irqfd(&vms[0], fds[i], 0, 0, -1), 0);
+	}
+	other = eventfd(0, EFD_NONBLOCK);
+	ASSERT_EQ(irqfd(&vms[1], other, 0, 0, -1), 0);
+	ASSERT_EQ(start(&vcpus[1], EDGE, &runner), 0);
+
+	/* The device table, which is written last, is gone. */
+	ASSERT_EQ(ioctl(uffd, UFFDIO_API, &api), 0);
+	range.range.start = (uintptr_t)mem[0] + 0x10000;
+	range.range.len = 0x10000;
+	ASSERT_EQ(madvise((void *)(uintptr_t)range.range.start, range.range.len, MADV_DONTNEED), 0);
+	ASSERT_EQ(ioctl(uffd, UFFDIO_REGISTER, &range), 0);
+	ASSERT_EQ(pthread_create(&saver, NULL, save_tables, &stopped), 0);
+	event = (struct pollfd) { .fd = uffd, .events = POLLIN };
+	ASSERT_EQ(poll(&event, 1, 10000), 1);
+
+	CPU_ZERO(&cpu);
+	CPU_SET(0, &cpu);
+	ASSERT_EQ(sched_setaffinity(0, sizeof(cpu), &cpu), 0);
+	for (i = 0; i < BLOCKED; i++)
+		ring(fds[i]);
+	ring(other);
+	EXPECT_TRUE(counts(&vcpus[1], LPI & 511, 1));
+
+	page = (struct uffdio_zeropage) { .range = range.range };
+	ASSERT_EQ(ioctl(uffd, UFFDIO_ZEROPAGE, &page), 0);
+	pthread_join(saver, NULL);
+	EXPECT_EQ(stopped.ret, 0);
+	EXPECT_EQ(stop(&vms[1], &vcpus[1], runner), 1);
+	for (i = 0; i < BLOCKED; i++)
+		close(fds[i]);
+	close(other);
+	close(uffd);
+	for (v = 0; v < 2; v++) {
+		close(its[v]);
+		vcpu_destroy(&vcpus[v]);
+		vm_destroy(&vms[v]);
+		munmap(mem[v], ITS_MEM_SIZE);
+	}
 }
 
 /* Killed in the middle of it. */
