@@ -60,7 +60,7 @@ info: build/kvm-info
 GUEST_DISKS := --disk /cache/$(VMM):ro --disk /cache/$(GUEST):ro --file tools/guest:/lab/guest
 
 run: module info
-	@$(LAB) --host module --memory 3G --out build/lab/run --timeout 600 --test-timeout 560 \
+	@$(LAB) --host module --memory 3G --out build/lab/run --timeout 960 --test-timeout 900 \
 		--echo $(GUEST_DISKS) --file build/module/kvm_vhe.ko:/lib/kvm_vhe.ko \
 		--file build/kvm-info:/bin/kvm-info run=tools/lab/run-module
 
