@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Measures what an exit costs: hypercalls, trapped register accesses and
- * MMIO to user space, in ticks of the counter per operation as the
- * guest sees them. With the lab's --icount shift=0,sleep=off a nanosecond is one
- * instruction; without, the numbers say how fast QEMU is. Each series is run in
- * batches: what the host does besides (its own timer) is in the median's and the
- * mean's distance from the best one.
+ * MMIO to user space, as the guest sees them. See bench.h for how.
  * Runs on the module and on C KVM: bench_exit [ITERATIONS [BATCHES [gic]]], with
  * "gic" for a VM that has a GICv3, which is what a real one has.
  */
@@ -17,30 +13,11 @@
 
 #include "kvm_vhe_test.h"
 #include "guest.h"
+#include "bench.h"
 
 #define UNKNOWN_VENDOR	0x86001234UL	/* a vendor's hypervisor call nobody has */
 #define SMCCC_VERSION	0x80000000UL
 #define MMIO		0x2000UL
-
-/*
- * A series: what stands in the loop, n times, with the loop's own cost told by the
- * first one. Each is a function of its own so that nothing but the operation
- * differs; the counter is read behind an ISB, which waits for all before.
- */
-#define SERIES(name, operation)						\
-GUEST uint64_t name(uint64_t n);					\
-GUEST uint64_t name(uint64_t n)						\
-{									\
-	uint64_t start, end;						\
-									\
-	asm volatile("isb\n mrs %0, cntvct_el0" : "=r" (start) : : "memory");	\
-	do {								\
-		operation;						\
-		asm volatile("" : : : "memory");			\
-	} while (--n);							\
-	asm volatile("isb\n mrs %0, cntvct_el0" : "=r" (end) : : "memory");	\
-	return end - start;						\
-}
 
 SERIES(no_operation, asm volatile("nop"))
 SERIES(hvc_unknown, guest_hvc(UNKNOWN_VENDOR, 0, 0, 0))
@@ -71,83 +48,49 @@ static const struct series {
 	{ "MMIO write, to user space", mmio_write },
 };
 
-#define BATCHES_MAX	1000
+static struct vcpu vcpu;
 
 /* Runs one batch of a series; MMIO is answered with as little as a VMM can do. -1: failed. */
-static double measure(struct vcpu *vcpu, void *fn, uint64_t n)
+static double measure(void *fn, uint64_t n)
 {
-	struct kvm_run *run = vcpu->run;
+	struct kvm_run *run = vcpu.run;
 	enum guest_event event;
 
-	if (vcpu_start(vcpu, fn, n, 0))
+	if (vcpu_start(&vcpu, fn, n, 0))
 		return -1;
 	do {
-		event = guest_run(vcpu);
+		event = guest_run(&vcpu);
 	} while (event == GUEST_EXIT && run->exit_reason == KVM_EXIT_MMIO &&
 		 run->mmio.phys_addr == MMIO);
 	if (event != GUEST_DONE) {
-		printf("# %s\n", guest_told(vcpu, event));
+		printf("# %s\n", guest_told(&vcpu, event));
 		return -1;
 	}
-	return (double)vcpu->value / n;
-}
-
-static int by_size(const void *a, const void *b)
-{
-	double d = *(const double *)a - *(const double *)b;
-
-	return (d > 0) - (d < 0);
-}
-
-/* Runs a series and prints what an operation costs beyond the loop's own ticks. */
-static double report(struct vcpu *vcpu, const char *name, void *fn, uint64_t n,
-		     unsigned int batches, double empty, double scale)
-{
-	static double ticks[BATCHES_MAX];
-	double mean = 0;
-	unsigned int i;
-
-	for (i = 0; i < batches; i++) {
-		ticks[i] = measure(vcpu, fn, n);
-		if (ticks[i] < 0)
-			return -1;
-		mean += ticks[i] / batches;
-	}
-	qsort(ticks, batches, sizeof(ticks[0]), by_size);
-	printf("# %-30s %10.1f %10.1f %10.1f\n", name, (ticks[0] - empty) * scale,
-	       (ticks[batches / 2] - empty) * scale, (mean - empty) * scale);
-	return ticks[0];
+	return (double)vcpu.value / n;
 }
 
 int main(int argc, char **argv)
 {
 	uint64_t n = argc > 1 ? strtoul(argv[1], NULL, 0) : 100;
 	unsigned int batches = argc > 2 ? strtoul(argv[2], NULL, 0) : 20, i, bad = 0;
-	double empty, scale;
-	struct vcpu vcpu;
-	uint64_t cntfrq;
 	struct vm vm;
+	double empty;
 
 	setlinebuf(stdout);
 	puts("TAP version 13");
-	asm("mrs %0, cntfrq_el0" : "=r" (cntfrq));
 	if (!n || !batches || batches > BATCHES_MAX || vm_create(&vm) ||
 	    vcpu_create(&vm, &vcpu, 0) || (argc > 3 && vm_gic(&vm))) {
 		puts("Bail out! no VM, or a senseless number");
 		return 1;
 	}
 	printf("1..%zu\n", ARRAY_LEN(series));
-	scale = 1e9 / cntfrq;
-	printf("# CNTFRQ %lu Hz, %.1f ns a tick; %u times %lu; %s GIC; icount: %s\n", cntfrq,
-	       scale, batches, n, argc > 3 ? "with a" : "no", getenv("LAB_ICOUNT") ? getenv("LAB_ICOUNT") : "unknown");
-	printf("# %-30s %10s %10s %10s\n", "nanoseconds each", "best", "median", "mean");
+	print_head(n, batches, argc > 3 ? "with a GIC" : "no GIC");
 	/* Once for all that happens the first time. */
-	measure(&vcpu, no_operation, 10);
-	empty = report(&vcpu, "the loop alone", no_operation, n, batches, 0, scale);
+	measure(no_operation, 10);
+	empty = report("the loop alone", measure, no_operation, n, batches, 0);
 	for (i = 0; i < ARRAY_LEN(series); i++) {
-		bool good = measure(&vcpu, series[i].fn, 10) >= 0 &&
-			    report(&vcpu, series[i].name, series[i].fn, n, batches, empty,
-				   scale) >= 0;
+		bool good = measure(series[i].fn, 10) >= 0 &&
+			    report(series[i].name, measure, series[i].fn, n, batches, empty) >= 0;
 
 		printf("%sok %u %s\n", good ? "" : "not ", i + 1, series[i].name);
 		bad += !good;
