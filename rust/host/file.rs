@@ -53,12 +53,15 @@ extern "C" {
     static __this_module: c_void;
 }
 
+/// This module, for who owns operations.
+pub(crate) const THIS_MODULE: *mut linux::module = (&raw const __this_module).cast_mut().cast();
+
 /// What the files of this module have in common.
 ///
 /// Like C KVM, the module has no interface for 32-bit processes: they can neither open the device
 /// nor use a descriptor that a 64-bit process hands to them.
 const FILE_OPERATIONS: linux::file_operations = linux::file_operations {
-    owner: (&raw const __this_module).cast_mut().cast(),
+    owner: THIS_MODULE,
     llseek: Some(linux::noop_llseek),
     #[cfg(CONFIG_COMPAT)]
     compat_ioctl: Some(refuse_compat_ioctl),
