@@ -38,6 +38,8 @@ mod reset;
 
 mod stats;
 
+mod debugfs;
+
 mod run;
 
 mod exit;
@@ -53,6 +55,7 @@ mod vm_fd;
 mod system;
 
 use cpus::Cpus;
+use debugfs::Debugfs;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -163,13 +166,18 @@ impl kernel::InPlaceModule for KvmVhe {
                     pr_err!("not loaded: no memory for the CPUs: {:?}\n", error)
                 })?;
 
+            let debugfs = Debugfs::new()
+                .inspect_err(|error| pr_err!("not loaded: no memory for debugfs: {:?}\n", error))?;
+
             Ok(try_pin_init!(Self {
                 _hotplug <- CpuHotplug::register(slot, cpus.clone()),
                 _syscore <- Syscore::register(cpus.clone()),
                 _cpu_pm <- CpuPm::register(cpus.clone()),
                 // From here on there are files, so nothing may fail any more.
-                _device <- MiscDevice::register(System::new(cpus)),
+                _device <- MiscDevice::register(System::new(cpus, debugfs.clone())),
                 _: {
+                    // So that it is there before the first VM is.
+                    let _ = debugfs.open();
                     pr_info!(
                         "{} on Linux {}: VHE, GICv3, {}\n",
                         abi::VERSION,

@@ -15,6 +15,7 @@ mod guest;
 
 mod fault;
 mod flush;
+mod inspect;
 mod notifier;
 mod region;
 

@@ -96,6 +96,7 @@ impl Load for Loadable<'_> {
 
     fn put(&self, cpu: &PinnedCpu) {
         self.vcpu.counters.stats.count(Stat::Put);
+        self.vcpu.seen.note_timers(self.cpu);
         if let Some(gic) = self.gic {
             gic.put(cpu);
         }

@@ -5,6 +5,7 @@
 use crate::{
     capability::check_extension,
     cpus::Cpus,
+    debugfs::Debugfs,
     ioctl::{
         KVM_CHECK_EXTENSION,
         KVM_CREATE_VM,
@@ -39,11 +40,12 @@ pub(crate) fn report_c_kvm() {
 /// The device.
 pub(crate) struct System {
     cpus: Arc<Cpus>,
+    debugfs: Arc<Debugfs>,
 }
 
 impl System {
-    pub(crate) fn new(cpus: Arc<Cpus>) -> Self {
-        Self { cpus }
+    pub(crate) fn new(cpus: Arc<Cpus>, debugfs: Arc<Debugfs>) -> Self {
+        Self { cpus, debugfs }
     }
 }
 
@@ -64,7 +66,7 @@ impl Device for System {
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<u32> {
         match cmd {
             KVM_GET_API_VERSION if arg == 0 => Ok(KVM_API_VERSION),
-            KVM_CREATE_VM => create_vm(&self.cpus, arg),
+            KVM_CREATE_VM => create_vm(&self.cpus, &self.debugfs, arg),
             KVM_CHECK_EXTENSION => Ok(check_extension(&self.cpus, arg)),
             KVM_GET_VCPU_MMAP_SIZE if arg == 0 => Ok(VCPU_MMAP_SIZE),
             _ => Err(EINVAL),

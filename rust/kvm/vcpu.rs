@@ -47,7 +47,12 @@ use kvm_core::{
         Cacheability,
         SetWay, //
     },
-    timer::Lines,
+    timer::{
+        CntCtl,
+        Lines,
+        Timer,
+        TimerState, //
+    },
     vm_idreg::{
         CacheRegs,
         VcpuFeatures,
@@ -166,6 +171,58 @@ pub(crate) fn pstate_features(features: VmFeatures) -> PstateFeatures {
     }
 }
 
+/// What others see of a vCPU that is in KVM_RUN: its thread writes it, and takes no lock for that.
+pub(crate) struct Seen {
+    /// The thread that was last in KVM_RUN.
+    thread: Atomic<u32>,
+    /// CTL and CVAL of each timer, when the vCPU last left a CPU.
+    timers: [[Atomic<u64>; 2]; Timer::ALL.len()],
+}
+
+impl Seen {
+    /// It has not run.
+    const fn new() -> Self {
+        Self {
+            thread: Atomic::new(0),
+            timers: [const { [const { Atomic::new(0) }; 2] }; Timer::ALL.len()],
+        }
+    }
+
+    /// The current thread is in KVM_RUN.
+    pub(crate) fn note_thread(&self) {
+        relaxed::store(&self.thread, current!().pid() as u32);
+    }
+
+    /// The thread that was last in KVM_RUN, 0 for none.
+    pub(crate) fn thread(&self) -> u32 {
+        relaxed::load(&self.thread)
+    }
+
+    /// The vCPU is about to leave its CPU.
+    pub(crate) fn note_timers(&self, cpu: &VcpuCpu) {
+        for (timer, [ctl, cval]) in Timer::ALL.into_iter().zip(&self.timers) {
+            let state = cpu.timer(timer);
+
+            relaxed::store(ctl, state.ctl.into_raw());
+            relaxed::store(cval, state.cval);
+        }
+    }
+
+    /// The timers when the vCPU last left a CPU.
+    pub(crate) fn timers(&self) -> impl Iterator<Item = (Timer, TimerState)> + '_ {
+        Timer::ALL
+            .into_iter()
+            .zip(&self.timers)
+            .map(|(timer, [ctl, cval])| {
+                let state = TimerState {
+                    ctl: CntCtl::from_raw(relaxed::load(ctl)),
+                    cval: relaxed::load(cval),
+                };
+                (timer, state)
+            })
+    }
+}
+
 /// A virtual CPU. Its VM owns it, and so does its file.
 #[pin_data]
 pub(crate) struct Vcpu {
@@ -178,6 +235,8 @@ pub(crate) struct Vcpu {
     mpidr: Atomic<u64>,
     requests: Atomic<u32>,
     pub(crate) counters: VcpuCounters,
+    /// For those who look at it from outside.
+    pub(crate) seen: Seen,
     /// The lines that are up, a bit for each [`CpuLine`].
     lines: Atomic<u32>,
     #[pin]
@@ -229,6 +288,7 @@ impl Vcpu {
                 mpidr: Atomic::new(mpidr),
                 requests: Atomic::new(0),
                 counters: VcpuCounters::new(),
+                seen: Seen::new(),
                 lines: Atomic::new(0),
                 state <- KillableMutex::new(state, c"kvm_vhe::Vcpu::state", static_lock_class!()),
             }? Error),

@@ -4,6 +4,7 @@
 
 use crate::{
     counters::Counter,
+    debugfs::VcpuDir,
     ioctl::*,
     power::PowerState,
     registers,
@@ -22,7 +23,8 @@ use kernel::{
     seq_file::SeqFile,
     sync::{
         Arc,
-        ArcBorrow, //
+        ArcBorrow,
+        SetOnce, //
     },
     uaccess::{
         UserPtr,
@@ -251,11 +253,23 @@ fn stolen_time_attr(vm: &Vm, state: &mut State, cmd: u32, attr: &kvm_device_attr
 pub(crate) struct VcpuFile {
     vm: Arc<Vm>,
     vcpu: Arc<Vcpu>,
+    debugfs: SetOnce<VcpuDir>,
 }
 
 impl VcpuFile {
     pub(crate) fn new(vm: Arc<Vm>, vcpu: Arc<Vcpu>) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { vm, vcpu }, GFP_KERNEL_ACCOUNT)?)
+        let file = Self {
+            vm,
+            vcpu,
+            debugfs: SetOnce::new(),
+        };
+        Ok(Arc::new(file, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    /// The file owns the vCPU's directory in debugfs from now on.
+    pub(crate) fn show_in(&self, dir: VcpuDir) {
+        // There is only one.
+        self.debugfs.populate(dir);
     }
 }
 
@@ -298,6 +312,7 @@ impl AnonFile for VcpuFile {
                     return Err(ENOEXEC);
                 }
                 state.has_run = true;
+                vcpu.seen.note_thread();
                 return run_loop::run(vm, vcpu, state);
             }
             KVM_ARM_VCPU_INIT => init(vm, vcpu, state, arg)?,

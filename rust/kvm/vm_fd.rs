@@ -9,6 +9,10 @@ use crate::{
     },
     counters::Counter,
     cpus::Cpus,
+    debugfs::{
+        Debugfs,
+        VmDir, //
+    },
     device,
     ioctl::*,
     irq_line::irq_line,
@@ -76,24 +80,35 @@ use kvm_host::{
 ///
 /// `EMFILE` and `ENFILE` if there are too many files, `EINVAL` if there is no such machine type,
 /// `EBUSY` if the system is going down, `ENOMEM`.
-pub(crate) fn create_vm(cpus: &Arc<Cpus>, machine_type: usize) -> Result<u32> {
+pub(crate) fn create_vm(cpus: &Arc<Cpus>, debugfs: &Debugfs, machine_type: usize) -> Result<u32> {
     let fd = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
-    let file = new_anon_file(VmFile::new(Vm::new(cpus, machine_type)?)?)?;
     let number = fd.reserved_fd();
+    let vm = Vm::new(cpus, machine_type)?;
+    let file = VmFile {
+        // What is for looking only may be missing.
+        debugfs: debugfs.add_vm(&vm, number).ok(),
+        vm,
+    };
+    let file = new_anon_file(Arc::new(file, GFP_KERNEL_ACCOUNT)?)?;
 
     fd.fd_install(file);
     Ok(number)
 }
 
-fn create_vcpu(vm: &Arc<Vm>, id: usize) -> Result<u32> {
+fn create_vcpu(vm: &Arc<Vm>, debugfs: Option<&Arc<VmDir>>, id: usize) -> Result<u32> {
     let id = u32::try_from(id).map_err(|_| EINVAL)?;
     if id as usize >= MAX_VCPUS {
         return Err(EINVAL);
     }
     let fd = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
     let vcpu = Vcpu::new(&vm.cpus, id)?;
-    let file = new_anon_file(VcpuFile::new(vm.clone(), vcpu.clone())?)?;
-    vm.add_vcpu(vcpu)?;
+    let object = VcpuFile::new(vm.clone(), vcpu.clone())?;
+    let file = new_anon_file(object.clone())?;
+    vm.add_vcpu(vcpu.clone())?;
+    // Now that it is the only one of its number.
+    if let Some(dir) = debugfs.and_then(|dir| dir.add_vcpu(vm, &vcpu).ok()) {
+        object.show_in(dir);
+    }
     let number = fd.reserved_fd();
 
     fd.fd_install(file);
@@ -181,18 +196,15 @@ fn with_memfd(region: &kvm_userspace_memory_region) -> kvm_userspace_memory_regi
 }
 
 /// A VM's file.
-pub(crate) struct VmFile(Arc<Vm>);
-
-impl VmFile {
-    fn new(vm: Arc<Vm>) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self(vm), GFP_KERNEL_ACCOUNT)?)
-    }
+pub(crate) struct VmFile {
+    vm: Arc<Vm>,
+    debugfs: Option<Arc<VmDir>>,
 }
 
 impl Drop for VmFile {
     /// The file is closed, while vCPUs may be open and run.
     fn drop(&mut self) {
-        self.0.irqfds.clear();
+        self.vm.irqfds.clear();
     }
 }
 
@@ -200,7 +212,7 @@ impl AnonFile for VmFile {
     const NAME: &'static CStr = c"kvm-vm";
 
     fn ioctl(file: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<u32> {
-        let vm = &file.0;
+        let vm = &file.vm;
 
         if !vm.is_ours() {
             return Err(EIO);
@@ -208,7 +220,7 @@ impl AnonFile for VmFile {
         match cmd {
             KVM_CHECK_EXTENSION => return Ok(check_vm_extension(vm, arg)),
             KVM_GET_STATS_FD => return stats::open((*vm).clone(), None),
-            KVM_CREATE_VCPU => return create_vcpu(vm, arg),
+            KVM_CREATE_VCPU => return create_vcpu(vm, file.debugfs.as_ref(), arg),
             KVM_SET_USER_MEMORY_REGION => {
                 let region: kvm_userspace_memory_region = read_user(arg)?;
                 vm.memory.set_region(&with_memfd(&region))?;
@@ -270,7 +282,7 @@ impl AnonFile for VmFile {
     }
 
     fn show_fdinfo(file: ArcBorrow<'_, Self>, m: &SeqFile) {
-        let vm = &file.0;
+        let vm = &file.vm;
 
         seq_print!(m, "kvm-ipa-bits:\t{}\n", vm.ipa.get());
         seq_print!(m, "table_pages:\t{}\n", vm.memory.table_pages());

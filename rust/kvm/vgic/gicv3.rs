@@ -166,8 +166,8 @@ impl Gicv3 {
             .find_map(|its| its.offset(ipa).map(|offset| (its.clone(), offset)))
     }
 
-    /// The ITS with this number.
-    fn its(&self, n: usize) -> Option<Arc<Its>> {
+    /// The ITS with this number, in the order in which they were made.
+    pub(crate) fn its(&self, n: usize) -> Option<Arc<Its>> {
         self.itses.lock().get(n).cloned()
     }
 

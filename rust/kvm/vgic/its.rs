@@ -73,7 +73,7 @@ const BATCH: u32 = 1024;
 const CACHED: usize = 128;
 
 /// The kernel's maps.
-struct Kernel;
+pub(crate) struct Kernel;
 
 impl Storage for Kernel {
     type Lpi = Arc<Lpi>;
@@ -313,6 +313,11 @@ impl Its {
             return Err(E2BIG);
         }
         self.base.populate(base).then_some(()).ok_or(EEXIST)
+    }
+
+    /// Looks at its state. Those who want to change it wait.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&its::Its<Kernel>) -> R) -> R {
+        f(&self.state.lock())
     }
 
     /// The offset of an address in its frame.

@@ -12,7 +12,7 @@ use kernel::{
 use kvm_core::its::Map;
 
 /// An ordered map. Adding may sleep.
-pub(super) struct Tree<K, V>(RBTree<K, V>);
+pub(crate) struct Tree<K, V>(RBTree<K, V>);
 
 impl<K, V> Tree<K, V> {
     /// An empty one.
