@@ -318,8 +318,12 @@ impl Queue {
             }
             irq.is_some()
         });
+        let mut waiting: usize = 0;
         if self.marks.lpis() {
-            let wait = lpis.for_each(|intid, irq| selection.offer(intid, irq));
+            let wait = lpis.for_each(|intid, irq| {
+                waiting += 1;
+                selection.offer(intid, irq);
+            });
             self.marks.set_lpis(wait);
         }
         self.changed = false;
@@ -342,10 +346,17 @@ impl Queue {
                 self.changed = true;
                 continue;
             };
+            if intid.kind() == Kind::Lpi {
+                waiting = waiting.saturating_sub(1);
+            }
             self.marks.remove(intid);
             hardware.set_list_register(self.used, lr);
             self.slots[self.used] = Some(intid);
             self.used += 1;
+        }
+        if waiting == 0 {
+            // All are in list registers. One that comes meanwhile is a candidate.
+            self.marks.set_lpis(false);
         }
         self.set_hcr(
             self.base.with_npie(more).with_lrenpie(self.unlisted),

@@ -81,18 +81,21 @@ impl<S> Waiting<S> {
         let (words, summary) = self.0.split_at(LPI_WORDS);
         let mut any = false;
 
-        for (n, (above, words)) in summary.iter().zip(words.chunks(BITS)).enumerate() {
+        for (n, above) in summary.iter().enumerate() {
             if above.load() == 0 {
                 continue;
             }
-            let which = above.swap(0);
+            let mut which = above.swap(0);
             let mut stay = 0;
-            for (m, word) in words
-                .iter()
-                .enumerate()
-                .filter(|(m, _)| (which >> m) & 1 != 0)
-            {
-                let first = FIRST_LPI as usize + (n * BITS + m) * BITS;
+            while which != 0 {
+                let m = which.trailing_zeros() as usize;
+                which &= which - 1;
+                let at = n * BITS + m;
+                // A word is set before its bit here, and was loaded after that bit was taken.
+                let Some(word) = words.get(at).filter(|word| word.load() != 0) else {
+                    continue;
+                };
+                let first = FIRST_LPI as usize + at * BITS;
                 let mut bits = word.swap(0);
                 let mut kept = 0;
                 while bits != 0 {
