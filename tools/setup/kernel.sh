@@ -20,7 +20,8 @@ kernel_path() {
 	release=$(plan_value KERNEL_RELEASE)
 	printf '%s/kernel-%s-%s\n' "$CACHE" "$release" \
 		"$({ echo "$KERNEL_RECIPE"; plan_value KERNEL_VERSION
-		     plan_debs | grep -E "$KERNEL_TOOLS"; } | digest)"
+		     plan_debs | grep -E "$KERNEL_TOOLS" |
+			grep -E "_($MACHINE_ARCH|all)\\.deb\$"; } | digest)"
 }
 
 kernel_download() {
