@@ -15,7 +15,13 @@ KMAKE := $(MAKE) -C /kernel/src O=/kernel/obj M=/src ARCH=arm64 CROSS_COMPILE=$(
 CARGO := rm -f rust/core/Cargo.lock && \
 	CARGO_TARGET_DIR=/src/build/cargo cargo --offline
 CARGO_FLAGS := --manifest-path rust/core/Cargo.toml
-RUST_SOURCES := $(shell find rust -name '*.rs')
+# The test VMM runs in the lab's host.
+VMM_CARGO := rm -f tools/testing/vmm/Cargo.lock && CARGO_TARGET_DIR=/src/build/cargo \
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=$(CROSS)gcc \
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS='-C target-feature=+crt-static' \
+	cargo --offline
+VMM_FLAGS := --manifest-path tools/testing/vmm/Cargo.toml --target aarch64-unknown-linux-gnu
+RUST_SOURCES := $(shell find rust tools/testing/vmm -name '*.rs')
 SELFTESTS := tools/testing/selftests/kvm_vhe
 # The kernel's own KVM selftests.  The stamp names the kernel, so that another one
 # builds them anew.
@@ -24,7 +30,7 @@ UPSTREAM_BUILT := $(UPSTREAM)/$(notdir $(KERNEL)).built
 
 LAB := tools/lab/lab --kernel /kernel/image --initramfs /cache/$(INITRAMFS)
 
-.PHONY: module test-module selftests upstream info run lab test check check-all clippy fmt core fuzz registers
+.PHONY: module test-module selftests upstream test-vmm info run lab test check check-all clippy fmt core fuzz registers
 
 module:
 	@echo '  MODULE   build/module/kvm_vhe.ko'
@@ -49,6 +55,13 @@ $(UPSTREAM_BUILT): tools/testing/upstream/build
 	@echo '  UPSTREAM $(UPSTREAM)'
 	@CROSS_COMPILE=$(CROSS) tools/testing/upstream/build $(UPSTREAM)
 	@touch $@
+
+test-vmm:
+	@echo '  VMM      build/vmm/test-vmm'
+	@mkdir -p build/vmm
+	@$(VMM_CARGO) build --quiet --release $(VMM_FLAGS)
+	@cp build/cargo/aarch64-unknown-linux-gnu/release/test-vmm build/vmm/
+	@tools/testing/vmm/mkguest /cache/$(INITRAMFS) build/vmm/guest.cpio
 
 build/kvm-info: tools/kvm-info.c
 	@echo '  CC       $@'
@@ -83,6 +96,7 @@ clippy:
 	@$(CARGO) clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	@rm -f rust/fuzz/Cargo.lock; CARGO_TARGET_DIR=/src/build/cargo cargo --offline clippy \
 		--manifest-path rust/fuzz/Cargo.toml --all-targets -- -D warnings
+	@$(VMM_CARGO) clippy $(VMM_FLAGS) --all-targets -- -D warnings
 
 # The ignored test compares the ID registers with the kernel's own list.
 core:
@@ -102,8 +116,8 @@ fuzz:
 test:
 	@tools/check --no-lab
 
-check: module test-module selftests upstream info
+check: module test-module selftests upstream test-vmm info
 	@tools/check
 
-check-all: module test-module selftests upstream info
+check-all: module test-module selftests upstream test-vmm info
 	@tools/check --all

@@ -167,11 +167,7 @@ impl<T: Signalled> Irqfd<T> {
     ///
     /// `EBADF` if there is no such descriptor, `EINVAL` if it is not an eventfd's, `EBUSY` if somebody
     /// else is told first when it is signalled.
-    pub fn register(
-        fd: i32,
-        target: T,
-        later: Arc<LaterQueue>,
-    ) -> impl PinInit<Self, Error> {
+    pub fn register(fd: i32, target: T, later: Arc<LaterQueue>) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let file = LocalFile::fget(fd as u32)?;
             let eventfd = EventFd::from_file(&file)?;

@@ -324,9 +324,7 @@ impl<'a> Gic<'a> {
         self.fold(irqs);
         // Another vCPU may have taken it, and have it in a list register still.
         self.vgic.settle(Some(vcpu), vcpu, intid);
-        let change = self
-            .vgic
-            .update(vcpu, intid, |irq| irq.set_active(false));
+        let change = self.vgic.update(vcpu, intid, |irq| irq.set_active(false));
         if change.is_some_and(|change| change.old.active() && !change.new.edge()) {
             self.ended(irqs, intid);
         }
