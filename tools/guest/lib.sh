@@ -5,10 +5,6 @@
 
 vmm=/mnt
 
-# A word for boot.exp where the host is busy with other things: a guest's kernel that does
-# not get on for 20 s is not broken then.
-patient="append=watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120"
-
 # vmm_ready NAME: mounts it, once.
 vmm_ready() {
 	if [ ! -d $vmm/boot ]; then
