@@ -121,6 +121,13 @@ static bool signal_mask(unsigned long arg, long got)
 	return arg ? reads(arg, got) : got == 0;
 }
 
+/* The argument is not looked at. */
+static bool opens(unsigned long arg, long got)
+{
+	(void)arg;
+	return got == 0;
+}
+
 static const struct answer {
 	unsigned int cmd;
 	bool (*right)(unsigned long arg, long got);
@@ -146,6 +153,7 @@ static const struct answer {
 	{ KVM_SET_GSI_ROUTING, reads, ON(VM), false },
 	{ KVM_IRQFD, reads, ON(VM), false },
 	{ KVM_IOEVENTFD, reads, ON(VM), false },
+	{ KVM_GET_STATS_FD, opens, ON(VM) | ON_VCPUS, true },
 	{ KVM_ARM_PREFERRED_TARGET, writes, ON(VM), false },
 	{ KVM_ARM_GET_REG_WRITABLE_MASKS, reads, ON(VM), false },
 	{ KVM_SET_DEVICE_ATTR, reads_attr, ON(VM) | ON_VCPUS, false },

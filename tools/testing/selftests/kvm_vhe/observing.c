@@ -16,6 +16,8 @@
 #define SMCCC_VERSION	0x80000000UL
 #define HVCS	5
 #define SMCS	7
+/* What KVM_GET_STATS_FD has for a name. */
+#define STAT_NAME_SIZE	48
 #define READS	9
 #define SAYS	11
 #define VCPUS	2
@@ -190,6 +192,61 @@ TEST_F(observing, rarer_exits_are_counted)
 	EXPECT_EQ(KVM_EXIT_DEBUG, vcpu->run->exit_reason);
 	EXPECT_EQ(1, vcpu_counter(vcpu, "debug_exits"));
 	munmap(page, size);
+}
+
+/* The value of a statistic in the file of a VM or a vCPU, -1 if it has no such. */
+static long statistic(int fd, const char *name)
+{
+	struct kvm_stats_header header;
+	struct { struct kvm_stats_desc desc; char name[STAT_NAME_SIZE]; } stat;
+	uint64_t value;
+	uint32_t i;
+
+	if (pread(fd, &header, sizeof(header), 0) != sizeof(header))
+		return -1;
+	for (i = 0; i < header.num_desc; i++) {
+		if (pread(fd, &stat, sizeof(stat), header.desc_offset + i * sizeof(stat)) !=
+		    sizeof(stat))
+			return -1;
+		if (strcmp(stat.name, name))
+			continue;
+		if (pread(fd, &value, sizeof(value), header.data_offset + stat.desc.offset) !=
+		    sizeof(value))
+			return -1;
+		return value;
+	}
+	return -1;
+}
+
+TEST_F(observing, statistics)
+{
+	struct vcpu *vcpu = &self->vcpu[0];
+	int vm = IOCTL(self->vm.fd, KVM_GET_STATS_FD, 0);
+	int fd = IOCTL(vcpu->fd, KVM_GET_STATS_FD, 0);
+	struct kvm_stats_header header;
+	char id[STAT_NAME_SIZE], want[STAT_NAME_SIZE];
+	unsigned int i;
+
+	ASSERT_LE(0, vm);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(VCPUS, statistic(vm, "vcpus"));
+	EXPECT_EQ(0, statistic(fd, "hvc_exit_stat"));
+	ASSERT_EQ(0, vcpu_start(vcpu, some_of_each, 1, 0));
+	while (guest_run(vcpu) == GUEST_SAID)
+		;
+	EXPECT_EQ(HVCS, statistic(fd, "hvc_exit_stat"));
+	for (i = 0; i < ARRAY_LEN(names); i++) {
+		EXPECT_EQ(vcpu_counter(vcpu, names[i]), statistic(fd, names[i])) TH_LOG("%s",
+											names[i]);
+	}
+	ASSERT_EQ(sizeof(header), pread(fd, &header, sizeof(header), 0));
+	ASSERT_EQ(sizeof(id), pread(fd, id, sizeof(id), header.id_offset));
+	snprintf(want, sizeof(want), "kvm-%d/vcpu-0", getpid());
+	EXPECT_STREQ(want, id);
+	/* It is for reading. */
+	EXPECT_EQ(-1, write(fd, id, 1));
+	close(fd);
+	close(vm);
 }
 
 GUEST uint64_t read_cache_type(uint64_t times);
