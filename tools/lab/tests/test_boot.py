@@ -154,7 +154,7 @@ def test_run_result(main_run: Ran) -> None:
     splat, = main_run.data["splats"]
     assert splat["allowed"] and splat["test"] == "warn" and splat["kind"] == "warn"
     assert main_run.test("failpoint")["tap"]["failures"] == ["not ok 2 b"]
-    assert 1.5 <= main_run.test("hang")["seconds"] < 10
+    assert 9.5 <= main_run.test("hang")["seconds"] < 20
     assert "ok 2 points (1 skipped)" in main_run.text and "  | not ok 2 b" in main_run.text
     assert (main_run.out / "qemu.cmd").exists() and (main_run.out / "console.log").exists()
 
