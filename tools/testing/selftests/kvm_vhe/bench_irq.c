@@ -181,23 +181,14 @@ static struct vcpu vcpus[2];
 static int gic, its, irqfd, bell;
 static unsigned char *mem;
 
-static int attr(int fd, unsigned int group, uint64_t number, uint64_t value)
-{
-	struct kvm_device_attr a = {
-		.group = group, .attr = number, .addr = (unsigned long)&value,
-	};
-
-	return kvm_ioctl(fd, KVM_SET_DEVICE_ATTR, (unsigned long)&a);
-}
-
 /* A 64-bit register of a redistributor, or the 32-bit GICR_CTLR. */
 static int redist(unsigned int cpu, uint64_t offset, uint64_t value)
 {
 	uint64_t number = (uint64_t)cpu << 32 | offset;
-	int ret = attr(gic, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, number, value & 0xffffffff);
+	int ret = device_set(gic, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, number, value & 0xffffffff);
 
 	return ret || !offset ? ret :
-	       attr(gic, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, number + 4, value >> 32);
+	       device_set(gic, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, number + 4, value >> 32);
 }
 
 static void command(unsigned int n, uint64_t w0, uint64_t w1, uint64_t w2)
@@ -207,14 +198,6 @@ static void command(unsigned int n, uint64_t w0, uint64_t w1, uint64_t w2)
 	queue[0] = w0;
 	queue[1] = w1;
 	queue[2] = w2;
-}
-
-static int make(unsigned int type)
-{
-	struct kvm_create_device device = { .type = type, .fd = -1 };
-	int ret = kvm_ioctl(vm.fd, KVM_CREATE_DEVICE, (unsigned long)&device);
-
-	return ret ? ret : (int)device.fd;
 }
 
 /* A GIC with an ITS, whose device 1 has the events 0 to 2. */
@@ -232,18 +215,18 @@ static int gic_and_its(void)
 	unsigned int i;
 	int ret;
 
-	gic = make(KVM_DEV_TYPE_ARM_VGIC_V3);
+	gic = vm_device(&vm, KVM_DEV_TYPE_ARM_VGIC_V3);
 	if (gic < 0)
 		return gic;
-	ret = attr(gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_DIST, GUEST_GICD);
+	ret = device_set(gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_DIST, GUEST_GICD);
 	if (!ret)
-		ret = attr(gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_REDIST,
+		ret = device_set(gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_REDIST,
 			   GUEST_GICR);
 	if (!ret)
-		ret = attr(gic, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, 0);
+		ret = device_set(gic, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, 0);
 	if (ret)
 		return ret;
-	its = make(KVM_DEV_TYPE_ARM_VGIC_ITS);
+	its = vm_device(&vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
 	if (its < 0)
 		return its;
 	/* All LPIs are enabled. */
@@ -262,7 +245,7 @@ static int gic_and_its(void)
 		command(3 + i, 0xa | 1UL << 32, i | (uint64_t)(LPI + i) << 32,
 			i == LPI_SAME_THREAD ? 0 : 1);
 	for (i = 0; i < ARRAY_LEN(on_its) && !ret; i++)
-		ret = attr(its, on_its[i].group, on_its[i].number, on_its[i].value);
+		ret = device_set(its, on_its[i].group, on_its[i].number, on_its[i].value);
 	return ret;
 }
 

@@ -210,15 +210,6 @@ TEST_F(debugfs, no_second_of_a_number)
 	close(log);
 }
 
-static int set_attr(int fd, unsigned int group, uint64_t number, uint64_t value)
-{
-	struct kvm_device_attr attr = {
-		.group = group, .attr = number, .addr = (unsigned long)&value,
-	};
-
-	return kvm_ioctl(fd, KVM_SET_DEVICE_ATTR, (unsigned long)&attr);
-}
-
 TEST_F(debugfs, the_interrupt_controller)
 {
 	struct kvm_create_device gic = { .type = KVM_DEV_TYPE_ARM_VGIC_V3 };
@@ -231,23 +222,23 @@ TEST_F(debugfs, the_interrupt_controller)
 	EXPECT_STREQ("none", text_of(self, "vgic-state"));
 	if (kvm_ioctl(self->vm.fd, KVM_CREATE_DEVICE, (unsigned long)&gic) == -ENODEV)
 		SKIP(return, "no GICv3 for VMs");
-	ASSERT_EQ(0, set_attr(gic.fd, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_DIST,
+	ASSERT_EQ(0, device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_DIST,
 			      GUEST_GICD));
-	ASSERT_EQ(0, set_attr(gic.fd, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_REDIST,
+	ASSERT_EQ(0, device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_REDIST,
 			      GUEST_GICR));
 	EXPECT_STREQ("not initialised", text_of(self, "vgic-state"));
 	ASSERT_EQ(0, kvm_ioctl(self->vm.fd, KVM_CREATE_DEVICE, (unsigned long)&its));
 	EXPECT_NE(NULL, strstr(text_of(self, "vgic-its-state"), "its0:\tno address\n"));
-	ASSERT_EQ(0, set_attr(its.fd, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE,
+	ASSERT_EQ(0, device_set(its.fd, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE,
 			      0x08080000));
-	ASSERT_EQ(0, set_attr(gic.fd, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, 0));
+	ASSERT_EQ(0, device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, 0));
 	EXPECT_NE(NULL, strstr(text_of(self, "vgic-its-state"), "its0:\tat 0x8080000\n"));
 
 	/* GICD_CTLR, GICD_ISENABLER1, GICD_IPRIORITYR10, GICD_IROUTER40: SPI 40 to vCPU 1. */
-	ASSERT_EQ(0, set_attr(gic.fd, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x0, 0x12));
-	ASSERT_EQ(0, set_attr(gic.fd, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x104, 1 << 8));
-	ASSERT_EQ(0, set_attr(gic.fd, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x428, 0xa8));
-	ASSERT_EQ(0, set_attr(gic.fd, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x6140, 1));
+	ASSERT_EQ(0, device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x0, 0x12));
+	ASSERT_EQ(0, device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x104, 1 << 8));
+	ASSERT_EQ(0, device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x428, 0xa8));
+	ASSERT_EQ(0, device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x6140, 1));
 	text = text_of(self, "vgic-state");
 	EXPECT_NE(NULL, strstr(text, "groups:\t0 off, 1 on\n")) TH_LOG("%s", text);
 	EXPECT_NE(NULL, strstr(text, "vcpu1:\taffinity 0.0.0.1, LPIs off\n")) TH_LOG("%s", text);

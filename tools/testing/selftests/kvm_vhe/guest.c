@@ -137,29 +137,41 @@ void vm_destroy(struct vm *vm)
 	vm->ram = MAP_FAILED;
 }
 
-static int device_attr(int fd, unsigned int group, uint64_t attr, void *value)
+int vm_device(struct vm *vm, unsigned int type)
 {
-	struct kvm_device_attr a = { .group = group, .attr = attr, .addr = (unsigned long)value };
+	struct kvm_create_device device = { .type = type, .fd = -1 };
+	int ret = kvm_ioctl(vm->fd, KVM_CREATE_DEVICE, (unsigned long)&device);
 
-	return kvm_ioctl(fd, KVM_SET_DEVICE_ATTR, (unsigned long)&a);
+	return ret ? ret : (int)device.fd;
+}
+
+int device_attr(int fd, unsigned long cmd, unsigned int group, uint64_t number, void *value)
+{
+	struct kvm_device_attr attr = {
+		.group = group, .attr = number, .addr = (unsigned long)value,
+	};
+
+	return kvm_ioctl(fd, cmd, (unsigned long)&attr);
+}
+
+int device_set(int fd, unsigned int group, uint64_t number, uint64_t value)
+{
+	return device_attr(fd, KVM_SET_DEVICE_ATTR, group, number, &value);
 }
 
 int vm_gic(struct vm *vm)
 {
-	struct kvm_create_device device = { .type = KVM_DEV_TYPE_ARM_VGIC_V3 };
-	uint64_t gicd = GUEST_GICD, gicr = GUEST_GICR;
-	int ret = kvm_ioctl(vm->fd, KVM_CREATE_DEVICE, (unsigned long)&device);
+	int gic = vm_device(vm, KVM_DEV_TYPE_ARM_VGIC_V3), ret;
 
-	if (ret)
-		return ret;
-	ret = device_attr(device.fd, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_DIST, &gicd);
+	if (gic < 0)
+		return gic;
+	ret = device_set(gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_DIST, GUEST_GICD);
 	if (!ret)
-		ret = device_attr(device.fd, KVM_DEV_ARM_VGIC_GRP_ADDR,
-				  KVM_VGIC_V3_ADDR_TYPE_REDIST, &gicr);
+		ret = device_set(gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_REDIST,
+				 GUEST_GICR);
 	if (!ret)
-		ret = device_attr(device.fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
-				  KVM_DEV_ARM_VGIC_CTRL_INIT, NULL);
-	close(device.fd);
+		ret = device_set(gic, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, 0);
+	close(gic);
 	return ret;
 }
 
@@ -330,6 +342,21 @@ int guest_finish(struct vcpu *vcpu, void *fn, uint64_t arg, unsigned int flags)
 		return 0;
 	printf("# vCPU %u: %s\n", vcpu->id, guest_told(vcpu, event));
 	return -EPROTO;
+}
+
+void *guest_thread(void *vcpu)
+{
+	return (void *)(uintptr_t)guest_run(vcpu);
+}
+
+bool guest_counts(struct vcpu *vcpu, unsigned int word, uint64_t n)
+{
+	volatile uint64_t *count = &vcpu->area->data[word];
+	unsigned int i;
+
+	for (i = 0; i < 5000 && *count < n; i++)
+		usleep(1000);
+	return *count == n;
 }
 
 int reg_get(int vcpu, uint64_t id, void *value)

@@ -117,6 +117,12 @@ int vm_memory(struct vm *vm, unsigned int slot, uint64_t ipa, uint64_t size, voi
 #define GUEST_GICD	0x08000000UL
 #define GUEST_GICR	0x080a0000UL
 int vm_gic(struct vm *vm);
+/* KVM_CREATE_DEVICE: the device's descriptor. */
+int vm_device(struct vm *vm, unsigned int type);
+/* KVM_SET_DEVICE_ATTR, KVM_GET_DEVICE_ATTR or KVM_HAS_DEVICE_ATTR on a device. */
+int device_attr(int fd, unsigned long cmd, unsigned int group, uint64_t number, void *value);
+/* KVM_SET_DEVICE_ATTR with a value of 64 bits; of one of 32 bits the lower half counts. */
+int device_set(int fd, unsigned int group, uint64_t number, uint64_t value);
 /* A vCPU, not initialised. */
 int vcpu_open(struct vm *vm, struct vcpu *vcpu, unsigned int id);
 /* KVM_ARM_VCPU_INIT for the preferred target. */
@@ -133,6 +139,10 @@ enum guest_event guest_run(struct vcpu *vcpu);
 enum guest_event guest_news(struct vcpu *vcpu, int ret);
 /* Runs a guest function to its end: 0, or -EPROTO if that did not come; value is in vcpu. */
 int guest_finish(struct vcpu *vcpu, void *fn, uint64_t arg, unsigned int flags);
+/* guest_run() as a thread's function, which returns the event. */
+void *guest_thread(void *vcpu);
+/* Waits up to some seconds until a word of the vCPU's data is n, and no more. */
+bool guest_counts(struct vcpu *vcpu, unsigned int word, uint64_t n);
 /* How guest_run() ended, in words. */
 const char *guest_told(struct vcpu *vcpu, enum guest_event event);
 /* Where a function of the section, or a place in the VM's memory, is for the guest. */

@@ -163,11 +163,6 @@ TEST_F(user_irqchip, refused)
 	vcpu_destroy(&other);
 }
 
-static void *finish(void *arg)
-{
-	return (void *)(uintptr_t)guest_run(arg);
-}
-
 /* A vCPU that sleeps wakes up by its line. */
 TEST_F(user_irqchip, ends_wfi)
 {
@@ -177,7 +172,7 @@ TEST_F(user_irqchip, ends_wfi)
 	void *event;
 
 	ASSERT_EQ(vcpu_start(&self->vcpu, wait_often, n, 0), 0);
-	ASSERT_EQ(pthread_create(&thread, NULL, finish, &self->vcpu), 0);
+	ASSERT_EQ(pthread_create(&thread, NULL, guest_thread, &self->vcpu), 0);
 	for (i = 1; i <= n; i++) {
 		while (*(volatile uint64_t *)&area->seen < i)
 			sched_yield();
@@ -242,16 +237,6 @@ FIXTURE_TEARDOWN(gic)
 	vm_destroy(&self->vm);
 }
 
-static bool counts(struct vcpu *vcpu, unsigned int intid, uint64_t n)
-{
-	volatile uint64_t *count = &vcpu->area->data[intid];
-	unsigned int i;
-
-	for (i = 0; i < 5000 && *count < n; i++)
-		usleep(1000);
-	return *count == n;
-}
-
 /* Each report of the high level of an edge is an interrupt. */
 TEST_F(gic, edges)
 {
@@ -261,13 +246,13 @@ TEST_F(gic, edges)
 
 	ASSERT_EQ(vcpu_start(&self->vcpu, serve, 1, 0), 0);
 	ASSERT_EQ(guest_run(&self->vcpu), GUEST_SAID);
-	ASSERT_EQ(pthread_create(&self->thread, NULL, finish, &self->vcpu), 0);
+	ASSERT_EQ(pthread_create(&self->thread, NULL, guest_thread, &self->vcpu), 0);
 	for (i = 1; i <= n; i++) {
 		unsigned int spi = 32 + i % 60;
 
 		EXPECT_EQ(irq_line(&self->vm, SPI, i % 4096, spi, 1), 0);
 		EXPECT_EQ(irq_line(&self->vm, SPI, 0, spi, 0), 0);
-		ASSERT_TRUE(counts(&self->vcpu, spi, ++expected[spi]));
+		ASSERT_TRUE(guest_counts(&self->vcpu, spi, ++expected[spi]));
 	}
 	EXPECT_EQ(irq_line(&self->vm, SPI, 0, 95, 1), 0);
 	pthread_join(self->thread, &event);

@@ -220,11 +220,6 @@ FIXTURE_TEARDOWN(irqfd)
 	close(self->other);
 }
 
-static void *finish(void *arg)
-{
-	return (void *)(uintptr_t)guest_run(arg);
-}
-
 /* Has the guest configure its GIC. */
 static int prepare(struct vcpu *vcpu, unsigned int how)
 {
@@ -240,7 +235,7 @@ static int start(struct vcpu *vcpu, unsigned int how, pthread_t *thread)
 {
 	int ret = prepare(vcpu, how);
 
-	return ret ? ret : pthread_create(thread, NULL, finish, vcpu);
+	return ret ? ret : pthread_create(thread, NULL, guest_thread, vcpu);
 }
 
 /* Ends it. How many interrupts there were, or ~0. */
@@ -256,16 +251,6 @@ static uint64_t stop(struct vm *vm, struct vcpu *vcpu, pthread_t thread)
 	return (uintptr_t)event == GUEST_DONE ? vcpu->value : ~0UL;
 }
 
-static bool counts(struct vcpu *vcpu, unsigned int intid, uint64_t n)
-{
-	volatile uint64_t *count = &vcpu->area->data[intid];
-	unsigned int i;
-
-	for (i = 0; i < 5000 && *count < n; i++)
-		usleep(1000);
-	return *count == n;
-}
-
 /* Each signal is an interrupt. Nobody else sees that the eventfd was signalled. */
 TEST_F(irqfd, interrupts)
 {
@@ -276,11 +261,11 @@ TEST_F(irqfd, interrupts)
 	ASSERT_EQ(start(&self->vcpu, EDGE, &self->thread), 0);
 	for (i = 1; i <= n; i++) {
 		ring(self->fd);
-		ASSERT_TRUE(counts(&self->vcpu, 37, i));
+		ASSERT_TRUE(guest_counts(&self->vcpu, 37, i));
 		EXPECT_EQ(rung(self->fd), 0);
 	}
 	ring(self->other);
-	ASSERT_TRUE(counts(&self->vcpu, 38, 1));
+	ASSERT_TRUE(guest_counts(&self->vcpu, 38, 1));
 	EXPECT_EQ(stop(&self->vm, &self->vcpu, self->thread), n + 1);
 }
 
@@ -290,7 +275,7 @@ TEST_F(irqfd, signalled_before)
 	ASSERT_EQ(start(&self->vcpu, EDGE, &self->thread), 0);
 	ring(self->fd);
 	ASSERT_EQ(irqfd(&self->vm, self->fd, 5, 0, -1), 0);
-	ASSERT_TRUE(counts(&self->vcpu, 37, 1));
+	ASSERT_TRUE(guest_counts(&self->vcpu, 37, 1));
 	ASSERT_EQ(irqfd(&self->vm, self->fd, 5, DEASSIGN, -1), 0);
 	EXPECT_EQ(stop(&self->vm, &self->vcpu, self->thread), 1);
 }
@@ -303,7 +288,7 @@ TEST_F(irqfd, deassigned)
 	EXPECT_EQ(irqfd(&self->vm, self->fd, 6, DEASSIGN, -1), 0);
 	EXPECT_EQ(irqfd(&self->vm, self->other, 5, DEASSIGN, -1), 0);
 	ring(self->fd);
-	ASSERT_TRUE(counts(&self->vcpu, 37, 1));
+	ASSERT_TRUE(guest_counts(&self->vcpu, 37, 1));
 	EXPECT_EQ(irqfd(&self->vm, self->fd, 5, DEASSIGN | RESAMPLE, -1), 0);
 	ring(self->fd);
 	msleep(20);
@@ -312,7 +297,7 @@ TEST_F(irqfd, deassigned)
 	/* And again. */
 	ASSERT_EQ(irqfd(&self->vm, self->fd, 7, 0, -1), 0);
 	ring(self->fd);
-	ASSERT_TRUE(counts(&self->vcpu, 39, 1));
+	ASSERT_TRUE(guest_counts(&self->vcpu, 39, 1));
 	EXPECT_EQ(stop(&self->vm, &self->vcpu, self->thread), 2);
 }
 
@@ -376,17 +361,17 @@ TEST_F(irqfd, routes)
 	ASSERT_EQ(irqfd(&self->vm, self->other, 100, 0, -1), 0);
 	ASSERT_EQ(start(&self->vcpu, EDGE, &self->thread), 0);
 	ring(self->fd);
-	ASSERT_TRUE(counts(&self->vcpu, 37, 1));
+	ASSERT_TRUE(guest_counts(&self->vcpu, 37, 1));
 	ASSERT_EQ(set_routes(&self->vm, entries, 2, 0), 0);
 	ring(self->fd);
 	ring(self->other);
-	ASSERT_TRUE(counts(&self->vcpu, 41, 1));
-	ASSERT_TRUE(counts(&self->vcpu, 35, 1));
+	ASSERT_TRUE(guest_counts(&self->vcpu, 41, 1));
+	ASSERT_TRUE(guest_counts(&self->vcpu, 35, 1));
 	/* Without a route it goes nowhere. */
 	ASSERT_EQ(set_routes(&self->vm, entries, 1, 0), 0);
 	ring(self->fd);
 	ring(self->other);
-	ASSERT_TRUE(counts(&self->vcpu, 35, 2));
+	ASSERT_TRUE(guest_counts(&self->vcpu, 35, 2));
 	ASSERT_EQ(set_routes(&self->vm, entries, 0, 0), 0);
 	ring(self->other);
 	/* A pin without an SPI, and a message without an ITS, neither. */
@@ -452,7 +437,7 @@ TEST_F(irqfd, bad_routes)
 	ASSERT_EQ(irqfd(vm, self->fd, 5, 0, -1), 0);
 	ASSERT_EQ(start(&self->vcpu, EDGE, &self->thread), 0);
 	ring(self->fd);
-	ASSERT_TRUE(counts(&self->vcpu, 41, 1));
+	ASSERT_TRUE(guest_counts(&self->vcpu, 41, 1));
 	EXPECT_EQ(stop(vm, &self->vcpu, self->thread), 1);
 }
 
@@ -515,7 +500,7 @@ TEST(resampled_by_another_vcpu)
 	ASSERT_EQ(guest_run(&vcpus[0]), GUEST_SAID);
 	ASSERT_EQ(vcpu_start(&vcpus[1], deactivate, n, 0), 0);
 	for (i = 0; i < 2; i++)
-		ASSERT_EQ(pthread_create(&threads[i], NULL, finish, &vcpus[i]), 0);
+		ASSERT_EQ(pthread_create(&threads[i], NULL, guest_thread, &vcpus[i]), 0);
 	for (i = 1; i <= n; i++) {
 		ring(fd);
 		ASSERT_EQ(rings(end), 1);
@@ -572,7 +557,7 @@ TEST_F(irqfd, lowered_when_deassigned)
 	ASSERT_EQ(irqfd(&self->vm, self->fd, 5, RESAMPLE, self->other), 0);
 	ring(self->fd);
 	ASSERT_EQ(irqfd(&self->vm, self->fd, 5, DEASSIGN, -1), 0);
-	ASSERT_EQ(pthread_create(&self->thread, NULL, finish, &self->vcpu), 0);
+	ASSERT_EQ(pthread_create(&self->thread, NULL, guest_thread, &self->vcpu), 0);
 	msleep(20);
 	EXPECT_EQ(stop(&self->vm, &self->vcpu, self->thread), 0);
 	EXPECT_EQ(rung(self->other), 0);
@@ -757,23 +742,6 @@ TEST(closing)
 #define LPI		8192
 #define VALID		(1UL << 63)
 
-static int set_attr(int fd, unsigned int group, uint64_t number, uint64_t value)
-{
-	struct kvm_device_attr attr = {
-		.group = group, .attr = number, .addr = (unsigned long)&value,
-	};
-
-	return kvm_ioctl(fd, KVM_SET_DEVICE_ATTR, (unsigned long)&attr);
-}
-
-static int create_device(struct vm *vm, unsigned int type)
-{
-	struct kvm_create_device device = { .type = type };
-	int ret = kvm_ioctl(vm->fd, KVM_CREATE_DEVICE, (unsigned long)&device);
-
-	return ret ? ret : (int)device.fd;
-}
-
 /* The ITS's descriptor, or an error. */
 static int vm_gic_and_its(struct vm *vm, unsigned char *mem)
 {
@@ -785,26 +753,26 @@ static int vm_gic_and_its(struct vm *vm, unsigned char *mem)
 		{ 0x0, 1 },
 	};
 	uint64_t *command = (uint64_t *)mem;
-	int gic = create_device(vm, KVM_DEV_TYPE_ARM_VGIC_V3), its, ret = 0;
+	int gic = vm_device(vm, KVM_DEV_TYPE_ARM_VGIC_V3), its, ret = 0;
 	unsigned int i;
 
 	if (gic < 0)
 		return gic;
-	its = create_device(vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
+	its = vm_device(vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
 	if (its < 0)
 		return its;
-	ret |= set_attr(gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_DIST, GUEST_GICD);
-	ret |= set_attr(gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_REDIST, GUEST_GICR);
-	ret |= set_attr(its, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, ITS);
-	ret |= set_attr(gic, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, 0);
-	ret |= set_attr(its, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, 0);
+	ret |= device_set(gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_DIST, GUEST_GICD);
+	ret |= device_set(gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_REDIST, GUEST_GICR);
+	ret |= device_set(its, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, ITS);
+	ret |= device_set(gic, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, 0);
+	ret |= device_set(its, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, 0);
 	/* All LPIs are enabled: GICR_PROPBASER, GICR_PENDBASER, GICR_CTLR. */
 	memset(mem + 0x40000, 0xa1, 0x10000);
-	ret |= set_attr(gic, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0x70, (ITS_MEM + 0x40000) | 15);
-	ret |= set_attr(gic, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0x78, ITS_MEM + 0x60000);
-	ret |= set_attr(gic, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0x0, 1);
+	ret |= device_set(gic, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0x70, (ITS_MEM + 0x40000) | 15);
+	ret |= device_set(gic, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0x78, ITS_MEM + 0x60000);
+	ret |= device_set(gic, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0x0, 1);
 	for (i = 0; i < ARRAY_LEN(registers); i++)
-		ret |= set_attr(its, KVM_DEV_ARM_VGIC_GRP_ITS_REGS, registers[i].reg,
+		ret |= device_set(its, KVM_DEV_ARM_VGIC_GRP_ITS_REGS, registers[i].reg,
 				registers[i].value);
 	/* MAPC, MAPD, and MAPTI for each. */
 	command[0] = 0x9;
@@ -816,7 +784,7 @@ static int vm_gic_and_its(struct vm *vm, unsigned char *mem)
 		command[8 + 4 * i] = 0xa | 1UL << 32;
 		command[9 + 4 * i] = i | (uint64_t)(LPI + i) << 32;
 	}
-	ret |= set_attr(its, KVM_DEV_ARM_VGIC_GRP_ITS_REGS, 0x88, 18 * 32);
+	ret |= device_set(its, KVM_DEV_ARM_VGIC_GRP_ITS_REGS, 0x88, 18 * 32);
 	close(gic);
 	if (!ret)
 		return its;
@@ -874,7 +842,7 @@ TEST(messages)
 		for (i = 0; i < ARRAY_LEN(fds); i++)
 			ring(fds[i]);
 		for (i = 0; i < 16; i++) {
-			ASSERT_TRUE(counts(&vcpu, (LPI + i) & 511, j))
+			ASSERT_TRUE(guest_counts(&vcpu, (LPI + i) & 511, j))
 				TH_LOG("event %u, time %u", i, j);
 		}
 	}
@@ -896,7 +864,7 @@ static void *save_tables(void *arg)
 {
 	struct stopped_its *stopped = arg;
 
-	stopped->ret = set_attr(stopped->its, KVM_DEV_ARM_VGIC_GRP_CTRL,
+	stopped->ret = device_set(stopped->its, KVM_DEV_ARM_VGIC_GRP_CTRL,
 				KVM_DEV_ARM_ITS_SAVE_TABLES, 0);
 	return NULL;
 }
@@ -969,7 +937,7 @@ TEST(blocked_messages)
 	for (i = 0; i < BLOCKED; i++)
 		ring(fds[i]);
 	ring(other);
-	EXPECT_TRUE(counts(&vcpus[1], LPI & 511, 1));
+	EXPECT_TRUE(guest_counts(&vcpus[1], LPI & 511, 1));
 
 	page = (struct uffdio_zeropage) { .range = range.range };
 	ASSERT_EQ(ioctl(uffd, UFFDIO_ZEROPAGE, &page), 0);

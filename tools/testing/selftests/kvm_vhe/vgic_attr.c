@@ -62,47 +62,38 @@ static int make(struct vm *vm, unsigned int type, unsigned int flags)
 	return ret ? ret : (int)device.fd;
 }
 
-static int attr(int fd, unsigned long cmd, unsigned int group, uint64_t number, void *value)
-{
-	struct kvm_device_attr a = {
-		.group = group, .attr = number, .addr = (unsigned long)value,
-	};
-
-	return kvm_ioctl(fd, cmd, (unsigned long)&a);
-}
-
 static int has(int fd, unsigned int group, uint64_t number)
 {
-	return attr(fd, KVM_HAS_DEVICE_ATTR, group, number, NULL);
+	return device_attr(fd, KVM_HAS_DEVICE_ATTR, group, number, NULL);
 }
 
 static int set64(int fd, unsigned int group, uint64_t number, uint64_t value)
 {
-	return attr(fd, KVM_SET_DEVICE_ATTR, group, number, &value);
+	return device_attr(fd, KVM_SET_DEVICE_ATTR, group, number, &value);
 }
 
 static int set32(int fd, unsigned int group, uint64_t number, uint32_t value)
 {
-	return attr(fd, KVM_SET_DEVICE_ATTR, group, number, &value);
+	return device_attr(fd, KVM_SET_DEVICE_ATTR, group, number, &value);
 }
 
 /* The value, or -errno. */
 static int64_t get32(int fd, unsigned int group, uint64_t number)
 {
 	uint32_t value = 0;
-	int ret = attr(fd, KVM_GET_DEVICE_ATTR, group, number, &value);
+	int ret = device_attr(fd, KVM_GET_DEVICE_ATTR, group, number, &value);
 
 	return ret ? ret : (int64_t)value;
 }
 
 static int get64(int fd, unsigned int group, uint64_t number, uint64_t *value)
 {
-	return attr(fd, KVM_GET_DEVICE_ATTR, group, number, value);
+	return device_attr(fd, KVM_GET_DEVICE_ATTR, group, number, value);
 }
 
 static int init(int fd)
 {
-	return attr(fd, KVM_SET_DEVICE_ATTR, GRP_CTRL, INIT, NULL);
+	return device_attr(fd, KVM_SET_DEVICE_ATTR, GRP_CTRL, INIT, NULL);
 }
 
 static uint64_t region(uint64_t count, uint64_t base, uint64_t flags, uint64_t index)
@@ -259,7 +250,7 @@ TEST_F(attr, addresses)
 
 		EXPECT_EQ(known ? 0 : -ENXIO, has(self->gic, GRP_ADDR, type));
 		if (known) {
-			EXPECT_EQ(-EFAULT, attr(self->gic, KVM_SET_DEVICE_ATTR, GRP_ADDR, type,
+			EXPECT_EQ(-EFAULT, device_attr(self->gic, KVM_SET_DEVICE_ATTR, GRP_ADDR, type,
 						(void *)8));
 		} else {
 			EXPECT_EQ(-ENXIO, set64(self->gic, GRP_ADDR, type, 0));
@@ -299,7 +290,7 @@ TEST_F(attr, irq_count)
 
 	for (unsigned int i = 0; i < ARRAY_LEN(bad); i++)
 		EXPECT_EQ(-EINVAL, set32(self->gic, GRP_IRQS, 0, bad[i]));
-	EXPECT_EQ(-EFAULT, attr(self->gic, KVM_SET_DEVICE_ATTR, GRP_IRQS, 0, (void *)8));
+	EXPECT_EQ(-EFAULT, device_attr(self->gic, KVM_SET_DEVICE_ATTR, GRP_IRQS, 0, (void *)8));
 	/* 1024 is what the documentation says; C KVM ends at 992. */
 	EXPECT_EQ(0, set32(self->gic, GRP_IRQS, 0, count));
 	EXPECT_EQ(-EBUSY, set32(self->gic, GRP_IRQS, 0, count));
@@ -448,7 +439,7 @@ TEST_F(attr, before_init)
 	EXPECT_EQ(-EBUSY, get32(self->gic, GRP_REDIST, GICR_CTLR));
 	EXPECT_EQ(-EBUSY, get32(self->gic, GRP_LEVEL, 32));
 	EXPECT_EQ(-EINVAL, get32(self->gic, GRP_REDIST, CPU(7) | GICR_CTLR));
-	EXPECT_EQ(-ENXIO, attr(self->gic, KVM_SET_DEVICE_ATTR, GRP_CTRL, SAVE, NULL));
+	EXPECT_EQ(-ENXIO, device_attr(self->gic, KVM_SET_DEVICE_ATTR, GRP_CTRL, SAVE, NULL));
 	EXPECT_EQ(0, set32(self->gic, GRP_DIST, GICD_IIDR, (iidr & ~IIDR_REVISION) | 2 << 12));
 	EXPECT_EQ(0, set32(self->gic, GRP_MAINT, 0, 20));
 	EXPECT_EQ(20, get32(self->gic, GRP_MAINT, 0));
@@ -459,7 +450,7 @@ TEST_F(attr, before_init)
 	ASSERT_EQ(0, init(self->gic));
 	EXPECT_EQ(-EBUSY, set32(self->gic, GRP_MAINT, 0, 20));
 	EXPECT_EQ(-EBUSY, set32(self->gic, GRP_DIST, GICD_TYPER2, 1U << 8));
-	EXPECT_EQ(0, attr(self->gic, KVM_SET_DEVICE_ATTR, GRP_CTRL, SAVE, NULL));
+	EXPECT_EQ(0, device_attr(self->gic, KVM_SET_DEVICE_ATTR, GRP_CTRL, SAVE, NULL));
 	/* In that revision LPIs cannot be disabled again. */
 	EXPECT_EQ(0, guest_reads(&self->vcpus[0], GUEST_GICR + GICR_CTLR));
 	EXPECT_EQ((iidr & ~IIDR_REVISION) | 2 << 12,
@@ -512,8 +503,8 @@ TEST_F(attr, guest_and_user_see_the_same)
 	EXPECT_EQ(-EINVAL, has(self->gic, GRP_REDIST, CPU(9)));
 	EXPECT_EQ(-EINVAL, get32(self->gic, GRP_LEVEL, 33));
 	EXPECT_EQ(-EINVAL, get32(self->gic, GRP_LEVEL, 1 << 10));
-	EXPECT_EQ(-EFAULT, attr(self->gic, KVM_GET_DEVICE_ATTR, GRP_DIST, 0, (void *)8));
-	EXPECT_EQ(-EFAULT, attr(self->gic, KVM_SET_DEVICE_ATTR, GRP_DIST, 0, (void *)8));
+	EXPECT_EQ(-EFAULT, device_attr(self->gic, KVM_GET_DEVICE_ATTR, GRP_DIST, 0, (void *)8));
+	EXPECT_EQ(-EFAULT, device_attr(self->gic, KVM_SET_DEVICE_ATTR, GRP_DIST, 0, (void *)8));
 }
 
 TEST_F(attr, cpu_interface)
@@ -549,7 +540,7 @@ TEST_F(attr, cpu_interface)
 	EXPECT_EQ(-EINVAL, set64(self->gic, GRP_CPU, ICC_CTLR, ctlr | 7 << 8));
 	EXPECT_EQ(0, set64(self->gic, GRP_CPU, ICC_CTLR, ctlr));
 	EXPECT_EQ(-EINVAL, get64(self->gic, GRP_CPU, CPU(5) | ICC_PMR, &value));
-	EXPECT_EQ(-EFAULT, attr(self->gic, KVM_GET_DEVICE_ATTR, GRP_CPU, ICC_PMR, (void *)8));
+	EXPECT_EQ(-EFAULT, device_attr(self->gic, KVM_GET_DEVICE_ATTR, GRP_CPU, ICC_PMR, (void *)8));
 }
 
 /*
@@ -608,7 +599,7 @@ TEST_F(attr, busy_while_a_vcpu_runs)
 		EXPECT_EQ(-EBUSY, get32(self->gic, GRP_REDIST, GICR_CTLR));
 		EXPECT_EQ(-EBUSY, get32(self->gic, GRP_LEVEL, 32));
 		EXPECT_EQ(-EBUSY, get64(self->gic, GRP_CPU, ICC_PMR, &value));
-		EXPECT_EQ(-EBUSY, attr(self->gic, KVM_SET_DEVICE_ATTR, GRP_CTRL, SAVE, NULL));
+		EXPECT_EQ(-EBUSY, device_attr(self->gic, KVM_SET_DEVICE_ATTR, GRP_CTRL, SAVE, NULL));
 		EXPECT_EQ(0, get64(self->gic, GRP_ADDR, DIST, &value));
 	}
 	self->vcpus[1].run->immediate_exit = 1;
@@ -681,7 +672,7 @@ TEST_F(attr, anything)
 		value = rand_r(&seed) % 2 ? ~0UL : (uint64_t)rand_r(&seed) << 32 | rand_r(&seed);
 		if (i == scaled(20000) / 2)
 			EXPECT_EQ(0, init(self->gic));
-		attr(self->gic, commands[rand_r(&seed) % 3], group, number,
+		device_attr(self->gic, commands[rand_r(&seed) % 3], group, number,
 		     rand_r(&seed) % 16 ? (void *)&value : (void *)(unsigned long)rand_r(&seed));
 	}
 	set64(self->gic, GRP_ADDR, DIST, GUEST_GICD);

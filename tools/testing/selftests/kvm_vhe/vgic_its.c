@@ -61,41 +61,19 @@ FIXTURE(vgic_its)
 	pthread_mutex_t queue;
 };
 
-static int attr(int fd, unsigned long cmd, unsigned int group, uint64_t number, void *value)
-{
-	struct kvm_device_attr a = {
-		.group = group, .attr = number, .addr = (unsigned long)value,
-	};
-
-	return kvm_ioctl(fd, cmd, (unsigned long)&a);
-}
-
-static int set64(int fd, unsigned int group, uint64_t number, uint64_t value)
-{
-	return attr(fd, KVM_SET_DEVICE_ATTR, group, number, &value);
-}
-
 static int set_redist(int fd, uint64_t number, uint32_t value)
 {
-	return attr(fd, KVM_SET_DEVICE_ATTR, GRP_REDIST, number, &value);
+	return device_attr(fd, KVM_SET_DEVICE_ATTR, GRP_REDIST, number, &value);
 }
 
 static int ctrl(int fd, uint64_t what)
 {
-	return attr(fd, KVM_SET_DEVICE_ATTR, GRP_CTRL, what, NULL);
+	return device_attr(fd, KVM_SET_DEVICE_ATTR, GRP_CTRL, what, NULL);
 }
 
 static int get_its(int its, uint64_t number, uint64_t *value)
 {
-	return attr(its, KVM_GET_DEVICE_ATTR, GRP_ITS, number, value);
-}
-
-static int make(struct vm *vm, unsigned int type)
-{
-	struct kvm_create_device device = { .type = type, .fd = -1 };
-	long ret = kvm_ioctl(vm->fd, KVM_CREATE_DEVICE, (unsigned long)&device);
-
-	return ret ? ret : (int)device.fd;
+	return device_attr(its, KVM_GET_DEVICE_ATTR, GRP_ITS, number, value);
 }
 
 static uint64_t *word(unsigned char *mem, uint64_t ipa)
@@ -106,14 +84,14 @@ static uint64_t *word(unsigned char *mem, uint64_t ipa)
 /* The ITS gets tables and a queue, and is enabled. */
 static int enable(int its)
 {
-	int ret = set64(its, GRP_ITS, GITS_BASER(0), DEVICES | PAGES_64K | VALID);
+	int ret = device_set(its, GRP_ITS, GITS_BASER(0), DEVICES | PAGES_64K | VALID);
 
 	if (!ret)
-		ret = set64(its, GRP_ITS, GITS_BASER(1), COLLECTIONS | PAGES_64K | VALID);
+		ret = device_set(its, GRP_ITS, GITS_BASER(1), COLLECTIONS | PAGES_64K | VALID);
 	if (!ret)
-		ret = set64(its, GRP_ITS, GITS_CBASER, QUEUE | VALID);
+		ret = device_set(its, GRP_ITS, GITS_CBASER, QUEUE | VALID);
 	if (!ret)
-		ret = set64(its, GRP_ITS, GITS_CTLR, 1);
+		ret = device_set(its, GRP_ITS, GITS_CTLR, 1);
 	return ret;
 }
 
@@ -123,7 +101,7 @@ FIXTURE_SETUP(vgic_its)
 
 	pthread_mutex_init(&self->queue, NULL);
 	ASSERT_EQ(0, vm_create(&self->vm));
-	self->gic = make(&self->vm, KVM_DEV_TYPE_ARM_VGIC_V3);
+	self->gic = vm_device(&self->vm, KVM_DEV_TYPE_ARM_VGIC_V3);
 	if (self->gic == -ENODEV) {
 		vm_destroy(&self->vm);
 		SKIP(return, "no GICv3 for VMs");
@@ -133,11 +111,11 @@ FIXTURE_SETUP(vgic_its)
 	self->mem = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->mem);
 	ASSERT_EQ(0, vm_memory(&self->vm, 1, MEM, MEM_SIZE, self->mem, 0));
-	ASSERT_EQ(0, set64(self->gic, GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_DIST, gicd));
-	ASSERT_EQ(0, set64(self->gic, GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_REDIST, gicr));
-	self->its = make(&self->vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
+	ASSERT_EQ(0, device_set(self->gic, GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_DIST, gicd));
+	ASSERT_EQ(0, device_set(self->gic, GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_REDIST, gicr));
+	self->its = vm_device(&self->vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
 	ASSERT_GE(self->its, 0);
-	ASSERT_EQ(0, set64(self->its, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, ITS_BASE));
+	ASSERT_EQ(0, device_set(self->its, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, ITS_BASE));
 	ASSERT_EQ(0, ctrl(self->gic, KVM_DEV_ARM_VGIC_CTRL_INIT));
 	ASSERT_EQ(0, ctrl(self->its, KVM_DEV_ARM_VGIC_CTRL_INIT));
 	/* All LPIs are enabled. */
@@ -174,7 +152,7 @@ static int command(FIXTURE_DATA(vgic_its) *self, uint64_t w0, uint64_t w1, uint6
 		queue[1] = w1;
 		queue[2] = w2;
 		queue[3] = 0;
-		ret = set64(self->its, GRP_ITS, GITS_CWRITER, (at + 32) % 4096);
+		ret = device_set(self->its, GRP_ITS, GITS_CWRITER, (at + 32) % 4096);
 	}
 	pthread_mutex_unlock(&self->queue);
 	return ret;
@@ -202,26 +180,26 @@ TEST_F(vgic_its, attributes)
 {
 	struct vm *vm = &self->vm;
 	uint64_t value = 0;
-	int its = make(vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
+	int its = vm_device(vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
 
 	ASSERT_GE(its, 0) TH_LOG("a second ITS");
-	EXPECT_EQ(-EINVAL, set64(its, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, ITS_BASE + 0x1000));
-	EXPECT_EQ(-E2BIG, set64(its, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, 1UL << 60));
-	EXPECT_EQ(-E2BIG, set64(its, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, (1UL << 40) - 0x10000));
-	EXPECT_EQ(-ENODEV, set64(its, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE + 1, ITS_BASE));
-	EXPECT_EQ(-EFAULT, attr(its, KVM_SET_DEVICE_ATTR, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, NULL));
+	EXPECT_EQ(-EINVAL, device_set(its, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, ITS_BASE + 0x1000));
+	EXPECT_EQ(-E2BIG, device_set(its, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, 1UL << 60));
+	EXPECT_EQ(-E2BIG, device_set(its, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, (1UL << 40) - 0x10000));
+	EXPECT_EQ(-ENODEV, device_set(its, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE + 1, ITS_BASE));
+	EXPECT_EQ(-EFAULT, device_attr(its, KVM_SET_DEVICE_ATTR, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, NULL));
 	EXPECT_EQ(-ENXIO, get_its(its, GITS_CTLR, &value)) TH_LOG("without an address");
-	EXPECT_EQ(-EEXIST, set64(self->its, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, ITS_BASE + 0x40000));
-	EXPECT_EQ(0, attr(self->its, KVM_GET_DEVICE_ATTR, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, &value));
+	EXPECT_EQ(-EEXIST, device_set(self->its, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, ITS_BASE + 0x40000));
+	EXPECT_EQ(0, device_attr(self->its, KVM_GET_DEVICE_ATTR, GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, &value));
 	EXPECT_EQ(ITS_BASE, value);
 	close(its);
 
 	EXPECT_EQ(-EINVAL, get_its(self->its, GITS_CTLR + 2, &value));
 	EXPECT_EQ(-EINVAL, get_its(self->its, GITS_CBASER + 4, &value));
 	EXPECT_EQ(-ENXIO, get_its(self->its, 0x40, &value));
-	EXPECT_EQ(-EFAULT, attr(self->its, KVM_SET_DEVICE_ATTR, GRP_ITS, GITS_CBASER, NULL));
-	EXPECT_EQ(-EBUSY, set64(self->its, GRP_ITS, GITS_CREADR, 0)) TH_LOG("it is enabled");
-	EXPECT_EQ(-EINVAL, set64(self->its, GRP_ITS, GITS_IIDR, 1 << 12));
+	EXPECT_EQ(-EFAULT, device_attr(self->its, KVM_SET_DEVICE_ATTR, GRP_ITS, GITS_CBASER, NULL));
+	EXPECT_EQ(-EBUSY, device_set(self->its, GRP_ITS, GITS_CREADR, 0)) TH_LOG("it is enabled");
+	EXPECT_EQ(-EINVAL, device_set(self->its, GRP_ITS, GITS_IIDR, 1 << 12));
 	EXPECT_EQ(0, get_its(self->its, GITS_PIDR2, &value));
 	EXPECT_EQ(0x3b, value);
 	EXPECT_EQ(0, get_its(self->its, GITS_TYPER, &value));
@@ -250,7 +228,7 @@ TEST_F(vgic_its, messages)
 	EXPECT_EQ(1 << 5, self->mem[PENDING - MEM + LPI / 8]);
 	ASSERT_EQ(0, command(self, DISCARD(1, 3)));
 	EXPECT_EQ(0, message(vm, 1, 3, DEVID));
-	ASSERT_EQ(0, set64(self->its, GRP_ITS, GITS_CTLR, 0));
+	ASSERT_EQ(0, device_set(self->its, GRP_ITS, GITS_CTLR, 0));
 	EXPECT_EQ(-EBUSY, message(vm, 1, 3, DEVID));
 }
 
@@ -268,7 +246,7 @@ static int move_house(int its)
 	}
 	ret = ctrl(its, KVM_DEV_ARM_ITS_CTRL_RESET);
 	for (i = 0; i < 3 && !ret; i++)
-		ret = set64(its, GRP_ITS, regs[i], value[i]);
+		ret = device_set(its, GRP_ITS, regs[i], value[i]);
 	return ret ? ret : ctrl(its, KVM_DEV_ARM_ITS_RESTORE_TABLES);
 }
 
@@ -285,7 +263,7 @@ TEST_F(vgic_its, save_and_restore)
 	EXPECT_EQ(VALID, *word(self->mem, COLLECTIONS));
 	ASSERT_EQ(0, move_house(self->its));
 	EXPECT_EQ(-EBUSY, message(&self->vm, 1, 3, DEVID)) TH_LOG("not enabled yet");
-	ASSERT_EQ(0, set64(self->its, GRP_ITS, GITS_CTLR, 1));
+	ASSERT_EQ(0, device_set(self->its, GRP_ITS, GITS_CTLR, 1));
 	EXPECT_EQ(0, self->mem[PENDING - MEM + LPI / 8]) TH_LOG("the LPI is pending again");
 	ASSERT_EQ(0, ctrl(self->gic, SAVE_PENDING));
 	EXPECT_EQ(1 << 5, self->mem[PENDING - MEM + LPI / 8]);
@@ -373,10 +351,10 @@ static void *disables(void *arg)
 	struct attack *attack = arg;
 
 	while (!attack->stop) {
-		note(attack, set64(attack->self->its, GRP_ITS, GITS_CTLR, 0));
+		note(attack, device_set(attack->self->its, GRP_ITS, GITS_CTLR, 0));
 		note(attack, set_redist(attack->self->gic, GICR_CTLR, 0));
 		note(attack, set_redist(attack->self->gic, GICR_CTLR, 1));
-		note(attack, set64(attack->self->its, GRP_ITS, GITS_CTLR, 1));
+		note(attack, device_set(attack->self->its, GRP_ITS, GITS_CTLR, 1));
 		usleep(100);
 	}
 	return NULL;
@@ -473,8 +451,8 @@ static int one_vm(void)
 
 	if (vm_create(&vm) || vcpu_create(&vm, &vcpu, 0))
 		return -EIO;
-	gic = make(&vm, KVM_DEV_TYPE_ARM_VGIC_V3);
-	its = make(&vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
+	gic = vm_device(&vm, KVM_DEV_TYPE_ARM_VGIC_V3);
+	its = vm_device(&vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
 	if (gic < 0 || its < 0)
 		return -EIO;
 	vcpu_destroy(&vcpu);
