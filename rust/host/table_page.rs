@@ -23,6 +23,10 @@ use kernel::{
         Release, //
     },
 };
+use kvm_core::stage2::{
+    Descriptor,
+    EntryAddr, //
+};
 
 /// How many pages a table may have at most, as a power of two: up to 16 tables are concatenated at
 /// the start level. Arm ARM DDI 0487, "Concatenated translation tables".
@@ -210,6 +214,14 @@ impl<'a> Table<'a> {
     }
 }
 
+/// The page that an entry is in, and its index there.
+#[inline]
+fn split(entry: EntryAddr) -> (u64, usize) {
+    let mask = PAGE_SIZE as u64 - 1;
+
+    (entry.pa() & !mask, ((entry.pa() & mask) / 8) as usize)
+}
+
 impl TableArena {
     /// An arena without tables. May sleep.
     ///
@@ -274,6 +286,47 @@ impl TableArena {
         let private = unsafe { bindings::kvm_vhe_page_private(page.as_ptr()) };
 
         (private & !NOT_FIRST == self.mark()).then_some((page, private & NOT_FIRST))
+    }
+
+    /// An entry of a table; [`Descriptor::INVALID`] if it is in none of this arena's.
+    #[inline]
+    pub fn entry(&self, entry: EntryAddr) -> Descriptor {
+        let (table, index) = split(entry);
+
+        Descriptor::from_raw(self.table(table).map_or(0, |table| table.read(index)))
+    }
+
+    /// Writes an entry; nothing if it is in none of this arena's tables.
+    #[inline]
+    pub fn set_entry(&self, entry: EntryAddr, new: Descriptor) {
+        let (table, index) = split(entry);
+
+        if let Some(table) = self.table(table) {
+            // The index is within a page.
+            let _ = table.write(index, new.into_raw());
+        }
+    }
+
+    /// Writes an entry if it is still `old`.
+    ///
+    /// # Errors
+    ///
+    /// What it is instead; [`Descriptor::INVALID`] if it is in none of this arena's tables.
+    #[inline]
+    pub fn exchange_entry(
+        &self,
+        entry: EntryAddr,
+        old: Descriptor,
+        new: Descriptor,
+    ) -> Result<(), Descriptor> {
+        let (table, index) = split(entry);
+
+        match self.table(table) {
+            Some(table) => table
+                .compare_exchange(index, old.into_raw(), new.into_raw())
+                .map_err(Descriptor::from_raw),
+            None => Err(Descriptor::INVALID),
+        }
     }
 
     /// The page of a table at a physical address; none if it is not one of this arena's tables, of

@@ -129,24 +129,13 @@ struct Tables<'a> {
     granule: Granule,
 }
 
-/// The page that an entry is in, and its index there.
-fn split(entry: EntryAddr) -> (u64, usize) {
-    let mask = PAGE_SIZE as u64 - 1;
-    (entry.pa() & !mask, ((entry.pa() & mask) / 8) as usize)
-}
-
 impl TableMemory for Tables<'_> {
     fn read(&self, entry: EntryAddr) -> Descriptor {
-        let (table, index) = split(entry);
-        Descriptor::from_raw(self.arena.table(table).map_or(0, |table| table.read(index)))
+        self.arena.entry(entry)
     }
 
     fn write(&mut self, entry: EntryAddr, new: Descriptor) {
-        let (table, index) = split(entry);
-        if let Some(table) = self.arena.table(table) {
-            // The index is within a page.
-            let _ = table.write(index, new.into_raw());
-        }
+        self.arena.set_entry(entry, new);
     }
 
     fn compare_exchange(
@@ -155,13 +144,7 @@ impl TableMemory for Tables<'_> {
         old: Descriptor,
         new: Descriptor,
     ) -> Result<(), Descriptor> {
-        let (table, index) = split(entry);
-        match self.arena.table(table) {
-            Some(table) => table
-                .compare_exchange(index, old.into_raw(), new.into_raw())
-                .map_err(Descriptor::from_raw),
-            None => Err(Descriptor::INVALID),
-        }
+        self.arena.exchange_entry(entry, old, new)
     }
 
     fn allocate(&mut self) -> Option<TableAddr> {
