@@ -23,6 +23,7 @@ use self::{
 };
 use crate::{
     counters::Counter,
+    stats::VmNumber,
     vcpu::Vcpu,
     vm::Vm, //
 };
@@ -48,10 +49,8 @@ use kvm_host::debugfs::{
 enum Number {
     /// What its vCPUs count.
     Counter(Counter),
-    /// Pages of its stage 2 tables.
-    TablePages,
-    /// Its vCPUs.
-    Vcpus,
+    /// Its own.
+    Own(VmNumber),
 }
 
 impl Number {
@@ -59,15 +58,14 @@ impl Number {
     fn all() -> impl Iterator<Item = Self> {
         let counters = Counter::all().map(Self::Counter);
 
-        Iterator::chain(counters, [Self::TablePages, Self::Vcpus])
+        Iterator::chain(counters, VmNumber::ALL.map(Self::Own))
     }
 
     /// Its name, that of the binary statistics.
     fn name(self) -> &'static str {
         match self {
             Self::Counter(counter) => counter.name(),
-            Self::TablePages => "stage2_table_pages",
-            Self::Vcpus => "vcpus",
+            Self::Own(number) => number.name(),
         }
     }
 
@@ -75,8 +73,7 @@ impl Number {
     fn of(self, vm: &Vm) -> u64 {
         match self {
             Self::Counter(counter) => vm.sum(counter),
-            Self::TablePages => vm.memory.table_pages(),
-            Self::Vcpus => vm.vcpu_count() as u64,
+            Self::Own(number) => number.of(vm),
         }
     }
 }

@@ -35,18 +35,34 @@ use kvm_host::file::{
 };
 
 /// What a VM has beside what its vCPUs count.
-const VM_STATS: [Stat; 2] = [
-    Stat {
-        name: "stage2_table_pages",
-        kind: Kind::Instant,
-        unit: Unit::Number,
-    },
-    Stat {
-        name: "vcpus",
-        kind: Kind::Instant,
-        unit: Unit::Number,
-    },
-];
+#[derive(Clone, Copy)]
+pub(crate) enum VmNumber {
+    /// Pages of its stage 2 tables.
+    TablePages,
+    /// Its vCPUs.
+    Vcpus,
+}
+
+impl VmNumber {
+    /// All of them.
+    pub(crate) const ALL: [Self; 2] = [Self::TablePages, Self::Vcpus];
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::TablePages => "stage2_table_pages",
+            Self::Vcpus => "vcpus",
+        }
+    }
+
+    /// Its value in a VM.
+    pub(crate) fn of(self, vm: &Vm) -> u64 {
+        match self {
+            Self::TablePages => vm.memory.table_pages(),
+            Self::Vcpus => vm.vcpu_count() as u64,
+        }
+    }
+}
 
 /// The statistics of a VM.
 struct OfVm<'a> {
@@ -60,25 +76,23 @@ impl Source for OfVm<'_> {
     }
 
     fn count(&self) -> usize {
-        VM_STATS.len()
+        VmNumber::ALL.len()
     }
 
     fn stat(&self, index: usize) -> Option<Stat> {
-        VM_STATS.get(index).copied()
+        let number = VmNumber::ALL.get(index)?;
+
+        Some(Stat {
+            name: number.name(),
+            kind: Kind::Instant,
+            unit: Unit::Number,
+        })
     }
 
     fn value(&self, index: usize) -> u64 {
-        match index {
-            0 => self.vm.memory.table_pages(),
-            _ => {
-                let mut count = 0;
-                self.vm.for_each_vcpu(|_| {
-                    count += 1;
-                    true
-                });
-                count
-            }
-        }
+        VmNumber::ALL
+            .get(index)
+            .map_or(0, |number| number.of(self.vm))
     }
 }
 
