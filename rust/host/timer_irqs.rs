@@ -20,7 +20,6 @@ use crate::{
     },
     pinned::PinnedCpu, //
 };
-use core::fmt;
 use kernel::{
     prelude::*,
     sync::{
@@ -32,27 +31,6 @@ use kernel::{
     },
 };
 use kvm_core::timer::Timer;
-
-/// Why there is no interrupt for a timer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NoTimerIrq {
-    /// Firmware tells of none.
-    Missing(Missing),
-    /// The kernel does not hand it out.
-    NotRequested(NotRequested),
-    /// No memory.
-    NoMemory,
-}
-
-impl fmt::Display for NoTimerIrq {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing(missing) => missing.fmt(f),
-            Self::NotRequested(error) => error.fmt(f),
-            Self::NoMemory => f.write_str("no memory"),
-        }
-    }
-}
 
 /// On which CPUs the interrupt may be active. Only the CPU itself looks at its flag.
 struct MayBeActive(PerCpu<AtomicFlag>);
@@ -73,12 +51,12 @@ impl TimerIrq {
     fn request(
         ppi: Result<crate::firmware_irqs::Ppi, Missing>,
         name: &'static CStr,
-    ) -> Result<Self, NoTimerIrq> {
-        let ppi = ppi.map_err(NoTimerIrq::Missing)?;
-        let flags = PerCpu::new().map_err(|_| NoTimerIrq::NoMemory)?;
-        let active = Arc::new(MayBeActive(flags), GFP_KERNEL).map_err(|_| NoTimerIrq::NoMemory)?;
-        let irq = PercpuIrq::request_forwarded(ppi, name, active.clone())
-            .map_err(NoTimerIrq::NotRequested)?;
+    ) -> Result<Self, NotRequested> {
+        let ppi = ppi.map_err(NotRequested::Missing)?;
+        let flags = PerCpu::new().map_err(NotRequested::Other)?;
+        let active = Arc::new(MayBeActive(flags), GFP_KERNEL)
+            .map_err(|error| NotRequested::Other(error.into()))?;
+        let irq = PercpuIrq::request_forwarded(ppi, name, active.clone())?;
 
         Ok(Self { irq, active })
     }
@@ -96,7 +74,7 @@ impl TimerIrqs {
     /// # Errors
     ///
     /// The timer whose interrupt is not to be had, and why.
-    pub fn request(ppis: &GuestPpis) -> Result<Self, (Timer, NoTimerIrq)> {
+    pub fn request(ppis: &GuestPpis) -> Result<Self, (Timer, NotRequested)> {
         Ok(Self {
             virtual_: TimerIrq::request(ppis.virtual_timer, c"kvm_vhe virtual timer")
                 .map_err(|error| (Timer::Virtual, error))?,
