@@ -5,7 +5,6 @@
 #![no_main]
 
 use kvm_core::{
-    granule::Granule,
     ipa::IpaBits,
     stage2::{
         Attributes,
@@ -20,29 +19,13 @@ use kvm_fuzz::{
     world::{
         Op,
         Place,
-        World, //
+        World,
+        SHAPES, //
     },
     Input, //
 };
 
 kvm_fuzz::target!(run);
-
-/// Granules, with sizes of IPA and PA that have another shape each.
-const SHAPES: [(Granule, u8, u8); 13] = [
-    (Granule::K4, 32, 40),
-    (Granule::K4, 40, 44),
-    (Granule::K4, 43, 48),
-    (Granule::K4, 44, 48),
-    (Granule::K4, 48, 48),
-    (Granule::K4, 52, 52),
-    (Granule::K16, 36, 40),
-    (Granule::K16, 40, 48),
-    (Granule::K16, 48, 48),
-    (Granule::K16, 52, 52),
-    (Granule::K64, 32, 48),
-    (Granule::K64, 43, 48),
-    (Granule::K64, 52, 52),
-];
 
 /// More operations make an input slow and no more interesting.
 const OPERATIONS: usize = 24;

@@ -2,7 +2,10 @@
 
 //! Descriptors.
 
-use crate::geometry::config;
+use crate::{
+    geometry::config,
+    world::SHAPES, //
+};
 use kvm_core::{
     granule::Granule,
     stage2::{
@@ -114,21 +117,7 @@ fn what_there_is_not() {
 
 pub fn any_format() -> impl Strategy<Value = Config> {
     (
-        prop::sample::select(vec![
-            (Granule::K4, 32, 40),
-            (Granule::K4, 40, 44),
-            (Granule::K4, 43, 48),
-            (Granule::K4, 44, 48),
-            (Granule::K4, 48, 48),
-            (Granule::K4, 52, 52),
-            (Granule::K16, 36, 40),
-            (Granule::K16, 40, 48),
-            (Granule::K16, 48, 48),
-            (Granule::K16, 52, 52),
-            (Granule::K64, 32, 48),
-            (Granule::K64, 43, 48),
-            (Granule::K64, 52, 52),
-        ]),
+        prop::sample::select(SHAPES.to_vec()),
         any::<bool>(),
         any::<bool>(),
     )

@@ -3,21 +3,24 @@
 //! The tables beside a plain map, and operations on both.
 
 use super::memory::Memory;
-use kvm_core::stage2::{
-    Attributes,
-    Config,
-    Execute,
-    Format,
-    Geometry,
-    Level,
-    MapError,
-    Mapped,
-    Mapping,
-    MemoryType,
-    Permissions,
-    Progress,
-    RelaxError,
-    Stage2, //
+use kvm_core::{
+    granule::Granule,
+    stage2::{
+        Attributes,
+        Config,
+        Execute,
+        Format,
+        Geometry,
+        Level,
+        MapError,
+        Mapped,
+        Mapping,
+        MemoryType,
+        Permissions,
+        Progress,
+        RelaxError,
+        Stage2, //
+    },
 };
 use std::{
     collections::{
@@ -26,6 +29,23 @@ use std::{
     },
     ops::Range, //
 };
+
+/// Granules, with sizes of IPA and PA that have another shape each.
+pub const SHAPES: [(Granule, u8, u8); 13] = [
+    (Granule::K4, 32, 40),
+    (Granule::K4, 40, 44),
+    (Granule::K4, 43, 48),
+    (Granule::K4, 44, 48),
+    (Granule::K4, 48, 48),
+    (Granule::K4, 52, 52),
+    (Granule::K16, 36, 40),
+    (Granule::K16, 40, 48),
+    (Granule::K16, 48, 48),
+    (Granule::K16, 52, 52),
+    (Granule::K64, 32, 48),
+    (Granule::K64, 43, 48),
+    (Granule::K64, 52, 52),
+];
 
 /// An operation; addresses are made to fit when it is done.
 #[derive(Clone, Debug)]
