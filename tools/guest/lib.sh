@@ -11,7 +11,7 @@ vmm_ready() {
 		mount -t ext4 -o ro /dev/vda $vmm &&
 			mount --rbind /dev $vmm/dev &&
 			mount --bind /proc $vmm/proc &&
-			mount --bind /sys $vmm/sys &&
+			mount --rbind /sys $vmm/sys &&
 			mount -t tmpfs tmp $vmm/tmp &&
 			mount --bind $vmm/tmp $vmm/var/tmp || {
 			echo "$1: give the lab the disk with the VMMs as its first: --disk /cache/\$VMM:ro"
