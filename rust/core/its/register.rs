@@ -38,11 +38,12 @@ fn inner_cacheability(field: Bits<3>) -> Bits<3> {
     }
 }
 
-/// Returns the outer cacheability that a field reads as: that of the inner domain, or none.
+/// Returns the outer cacheability that a field reads as: that of the inner domain, unless there is
+/// to be none.
 fn outer_cacheability(field: Bits<3>) -> Bits<3> {
     match field.get() {
-        0 => field,
-        _ => Bits::of::<1>(),
+        1 => field,
+        _ => Bits::of::<0>(),
     }
 }
 

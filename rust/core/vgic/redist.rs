@@ -123,7 +123,7 @@ const fn shareability(asked: Option<Shareability>) -> Shareability {
 /// What it has instead of an inner cacheability: no uncached one.
 const fn inner_cache(asked: Bits<3>) -> Bits<3> {
     /// Normal, read-allocate, write-back.
-    const RA_WB: Bits<3> = Bits::of::<5>();
+    const RA_WB: Bits<3> = Bits::of::<3>();
 
     match asked.get() {
         0 | 1 => RA_WB,

@@ -183,7 +183,7 @@ fn base_register(raw: u64, keep: u64) -> u64 {
         _ => 1,
     };
     let inner = match (raw >> 7) & 7 {
-        0 | 1 => 5,
+        0 | 1 => 3,
         other => other,
     };
     let outer = match (raw >> 56) & 7 {

@@ -232,6 +232,55 @@ TEST_F(vgic_its, messages)
 	EXPECT_EQ(-EBUSY, message(vm, 1, 3, DEVID));
 }
 
+/*
+ * What a field of memory attributes reads as: no inner non-cacheable memory but
+ * read-allocate write-back instead, and outer memory is as the inner one unless it is
+ * to be non-cacheable.
+ */
+static uint64_t attributes_of(uint64_t inner, unsigned int inner_shift, uint64_t outer,
+			      unsigned int outer_shift)
+{
+	return (inner < 2 ? 3 : inner) << inner_shift | (outer == 1 ? 1UL : 0) << outer_shift;
+}
+
+TEST_F(vgic_its, cacheability)
+{
+	static const uint64_t tables[] = { GITS_CBASER, GITS_BASER(0), GITS_BASER(1) };
+	static const uint64_t redist[] = { GICR_PROPBASER, GICR_PENDBASER };
+	const uint64_t inner_its = 7UL << 59, outer_its = 7UL << 53;
+	const uint64_t inner_gicr = 7UL << 7, outer_gicr = 7UL << 56;
+	unsigned int n, i;
+
+	ASSERT_EQ(0, device_set(self->its, GRP_ITS, GITS_CTLR, 0));
+	ASSERT_EQ(0, set_redist(self->gic, GICR_CTLR, 0));
+	for (n = 0; n < 64; n++) {
+		uint64_t inner = n % 8, outer = n / 8, value;
+
+		for (i = 0; i < ARRAY_LEN(tables); i++) {
+			ASSERT_EQ(0, device_set(self->its, GRP_ITS, tables[i],
+						inner << 59 | outer << 53));
+			ASSERT_EQ(0, get_its(self->its, tables[i], &value));
+			EXPECT_EQ(attributes_of(inner, 59, outer, 53),
+				  value & (inner_its | outer_its))
+				TH_LOG("GITS 0x%lx, inner %lu, outer %lu", tables[i], inner, outer);
+		}
+		for (i = 0; i < ARRAY_LEN(redist); i++) {
+			uint32_t low = 0, high = 0;
+
+			ASSERT_EQ(0, set_redist(self->gic, redist[i], inner << 7));
+			ASSERT_EQ(0, set_redist(self->gic, redist[i] + 4, outer << 24));
+			ASSERT_EQ(0, device_attr(self->gic, KVM_GET_DEVICE_ATTR, GRP_REDIST,
+						 redist[i], &low));
+			ASSERT_EQ(0, device_attr(self->gic, KVM_GET_DEVICE_ATTR, GRP_REDIST,
+						 redist[i] + 4, &high));
+			value = (uint64_t)high << 32 | low;
+			EXPECT_EQ(attributes_of(inner, 7, outer, 56),
+				  value & (inner_gicr | outer_gicr))
+				TH_LOG("GICR 0x%lx, inner %lu, outer %lu", redist[i], inner, outer);
+		}
+	}
+}
+
 /* The registers before a reset are written back, then the tables restored. */
 static int move_house(int its)
 {

@@ -373,7 +373,7 @@ impl Model {
             value = value & !(7 << 59) | 3 << 59;
         }
         if field(value, 55, 53) > 1 {
-            value = value & !(7 << 53) | 1 << 53;
+            value &= !(7 << 53);
         }
         value
     }
