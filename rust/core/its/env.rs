@@ -84,7 +84,8 @@ pub enum CannotMap {
 
 /// The LPIs of a VM, those that are mapped, and what the redistributors know of LPIs.
 ///
-/// vCPUs are named by their index in the VM.
+/// vCPUs are named by their index in the VM. None is pending at a vCPU that has no LPIs enabled
+/// ([`pending_table`](Lpis::pending_table)): the architecture has it ignore them.
 pub trait Lpis {
     /// A reference to an LPI, which keeps it alive.
     type Lpi: Clone;
@@ -125,13 +126,14 @@ pub trait Lpis {
     /// Returns the vCPU that an LPI goes to.
     fn target(&self, lpi: &Self::Lpi) -> Option<usize>;
 
-    /// Sends an LPI to another vCPU or to none; its pending state goes with it.
+    /// Sends an LPI to another vCPU or to none; its pending state goes with it, and is lost at a vCPU
+    /// that has no LPIs enabled.
     fn set_target(&self, lpi: &Self::Lpi, target: Option<usize>);
 
     /// Whether an LPI is pending.
     fn is_pending(&self, lpi: &Self::Lpi) -> bool;
 
-    /// Makes an LPI pending, or not.
+    /// Makes an LPI pending, unless its vCPU has no LPIs enabled, or makes it not pending.
     fn set_pending(&self, lpi: &Self::Lpi, pending: bool);
 
     /// Sets an LPI's configuration.

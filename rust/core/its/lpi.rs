@@ -143,8 +143,9 @@ pub fn reload_all<E: Environment + ?Sized>(env: &E, vcpu: usize) {
     });
 }
 
-/// Takes the pending state of all LPIs of a vCPU from its table: GICR_CTLR.EnableLPIs becomes 1 and
-/// GICR_PENDBASER.PTZ is 0.
+/// Makes those LPIs of a vCPU pending that its table has: GICR_CTLR.EnableLPIs has become 1 and
+/// GICR_PENDBASER.PTZ is 0. Others that are pending have become so since, by a message, for none is
+/// where LPIs are disabled.
 ///
 /// # Errors
 ///
@@ -157,10 +158,23 @@ pub fn load_pending<E: Environment + ?Sized>(env: &E, vcpu: usize) -> Result<(),
         env.go_on();
         if env.target(&lpi) == Some(vcpu) {
             let bit = PendingBit::read(env, table, env.id(&lpi))?;
-            env.set_pending(&lpi, bit.is_set());
+            if bit.is_set() {
+                env.set_pending(&lpi, true);
+            }
         }
         Ok(())
     })
+}
+
+/// Takes back the LPIs that are pending at a vCPU: GICR_CTLR.EnableLPIs has become 0.
+pub fn drop_pending<E: Environment + ?Sized>(env: &E, vcpu: usize) {
+    let Ok(()) = each(env, |lpi| {
+        env.go_on();
+        if env.target(&lpi) == Some(vcpu) {
+            env.set_pending(&lpi, false);
+        }
+        Ok::<_, core::convert::Infallible>(())
+    });
 }
 
 /// Writes the pending state of all LPIs to the tables of the vCPUs they go to:

@@ -36,9 +36,6 @@ use kernel::{
 use kvm_core::its::{
     lpi,
     Event,
-    Forget,
-    LpiId,
-    Lpis as _,
     Undelivered, //
 };
 use kvm_core::vgic::{
@@ -377,20 +374,14 @@ impl Redistributors for ReadyGic<'_> {
     }
 
     fn disable_lpis(&self, vcpu: usize) {
-        let (surroundings, mut n) = (self.around().lpis(), 0);
+        let mut n = 0;
 
         self.ready.redistributors.set_lpis(vcpu, false);
         while let Some(its) = self.gic.its(n) {
-            its.forget(Forget::All);
+            its.wait_for_messages();
             n += 1;
         }
-        let mut from = Some(LpiId::MIN);
-        while let Some(lpi) = from.and_then(|id| surroundings.at_or_after(id)) {
-            from = surroundings.id(&lpi).next();
-            if surroundings.target(&lpi) == Some(vcpu) {
-                surroundings.set_pending(&lpi, false);
-            }
-        }
+        lpi::drop_pending(&self.around().lpis(), vcpu);
     }
 
     fn propbaser(&self) -> GicrPropbaser {

@@ -4,6 +4,10 @@
 //!
 //! The lock order is: `state`, then `cache` or the table of LPIs, under which nothing sleeps. Guest
 //! memory is accessed under `state`.
+//!
+//! An LPI becomes pending, or goes to another vCPU, under `state` or `cache` only, and only if that
+//! vCPU has its LPIs enabled. So who disables them and has then had either lock of each ITS
+//! ([`Its::wait_for_messages`]) finds all that are pending, and no more come.
 
 use crate::{
     memory::Memory,
@@ -60,6 +64,7 @@ use kvm_core::{
         Undelivered, //
     },
     vgic::{
+        cell::IrqCell as _,
         intid::IntId,
         irq::Irq, //
     },
@@ -120,6 +125,26 @@ impl<'a> Around<'a> {
         Surroundings {
             around: self,
             its: Some(its),
+        }
+    }
+}
+
+impl Around<'_> {
+    /// A message has come for an interrupt. Where the vCPU has its LPIs disabled it is lost.
+    fn with_message(self, irq: Irq) -> Irq {
+        match irq.target() {
+            Some(vcpu) if !self.redistributors.lpis(vcpu) => irq,
+            _ => irq.set_pending(),
+        }
+    }
+
+    /// An interrupt goes to `target` now. What is pending is lost where LPIs are disabled.
+    fn with_target(self, irq: Irq, target: Option<usize>) -> Irq {
+        let irq = irq.set_target(target);
+
+        match target {
+            Some(vcpu) if !self.redistributors.lpis(vcpu) => irq.clear_pending(),
+            _ => irq,
         }
     }
 }
@@ -208,7 +233,7 @@ impl Lpis for Surroundings<'_> {
     fn set_target(&self, lpi: &Arc<Lpi>, target: Option<usize>) {
         self.around
             .vgic
-            .update_lpi(lpi, |irq| irq.set_target(target));
+            .update_lpi(lpi, |irq| self.around.with_target(irq, target));
     }
 
     fn is_pending(&self, lpi: &Arc<Lpi>) -> bool {
@@ -218,7 +243,7 @@ impl Lpis for Surroundings<'_> {
     fn set_pending(&self, lpi: &Arc<Lpi>, pending: bool) {
         self.around.vgic.update_lpi(lpi, |irq| {
             if pending {
-                irq.set_pending()
+                self.around.with_message(irq)
             } else {
                 irq.clear_pending()
             }
@@ -411,13 +436,23 @@ impl Its {
     /// Makes the LPI of an event pending if its translation is cached; returns whether it was.
     /// Anywhere.
     pub(super) fn message_at_once(&self, around: Around<'_>, event: Event) -> bool {
-        // A reference of its own: the event may be unmapped from here on.
-        let lpi = self.cache.lock().get(event).cloned();
-        let Some(lpi) = lpi else {
+        let cache = self.cache.lock();
+        let Some(lpi) = cache.get(event) else {
             return false;
         };
-        around.vgic.update_lpi(&lpi, Irq::set_pending);
+        let (change, intid) = (lpi.irq.update(|irq| around.with_message(irq)), lpi.intid());
+        drop(cache);
+        if let Some(vcpu) = change.concerns() {
+            around.vgic.lpi_waits(vcpu, intid);
+        }
         true
+    }
+
+    /// Lets those go on that are at it to make an LPI pending, and drops all translations. What is
+    /// stored before this is seen by those who come later. May sleep.
+    pub(super) fn wait_for_messages(&self) {
+        drop(self.state.lock());
+        self.forget(Forget::All);
     }
 
     /// Makes the LPI of an event pending. May sleep.
@@ -432,7 +467,8 @@ impl Its {
         let env = around.its(self);
         let state = self.state.lock();
         let lpi = state.translate(&env, event)?;
-        around.vgic.update_lpi(&lpi, Irq::set_pending);
+        around.vgic.update_lpi(&lpi, |irq| around.with_message(irq));
+        drop(state);
         Ok(())
     }
 }

@@ -19,10 +19,13 @@ use crate::harness::{
         SIZE, //
     },
 };
-use kvm_core::its::Environment;
 use kvm_core::its::{
     lpi,
+    Environment,
+    Event,
     Forget,
+    LpiId,
+    Lpis as _,
     TableError, //
 };
 use proptest::prelude::*;
@@ -352,6 +355,49 @@ fn pending_lpis_survive() {
     pair.enable_lpis(2, true);
     assert!(pair.model.lpis[&8200].pending);
     pair.check();
+}
+
+/// A message that comes while a vCPU's pending table is read stays, whatever the table has.
+#[test]
+fn a_message_comes_while_the_pending_table_is_read() {
+    let mut pair = saved();
+    let bit = PENDING + 2 * 0x2000 + 8200 / 8;
+    pair.enable_lpis(2, false);
+    pair.poke_u8(bit, 0);
+    pair.world.message_at.set(Some(bit));
+    pair.enable_lpis(2, true);
+    assert!(pair.world.message_at.get().is_none(), "it was read");
+    let id = LpiId::new(8200).unwrap();
+    assert!(pair.world.lpis.borrow()[&id].pending.get());
+}
+
+/// A vCPU that has its LPIs disabled has none pending: not those that there were, not one that is
+/// moved there, and none of a message that found its LPI before.
+#[test]
+fn no_lpi_is_pending_where_they_are_disabled() {
+    let mut pair = Pair::enabled();
+    pair.set_up();
+    let id = |pair: &Pair, n| pair.world.lpis.borrow()[&LpiId::new(n).unwrap()].clone();
+    for event in 0..2 {
+        pair.message(event, event).unwrap();
+        pair.check();
+    }
+    let target = id(&pair, 8192).target.get().unwrap();
+    let late = pair.its.translate(&pair.world, Event::new(0, 0).unwrap());
+    pair.enable_lpis(target, false);
+    assert!(!id(&pair, 8192).pending.get());
+    pair.world.set_pending(&late.unwrap(), true);
+    assert!(!id(&pair, 8192).pending.get(), "it was translated before");
+    pair.check();
+
+    assert!(id(&pair, 8193).pending.get());
+    assert!(pair.command([0x1 | 1 << 32, 1, 0, 0]), "MOVI");
+    assert_eq!(id(&pair, 8193).target.get(), Some(target));
+    assert!(!id(&pair, 8193).pending.get());
+    pair.check();
+    pair.enable_lpis(target, true);
+    pair.check();
+    pair.finish();
 }
 
 /// GICR_INVALLR reads the configuration of the LPIs of one vCPU again, and of no other.

@@ -23,6 +23,7 @@
 #include "kselftest_harness.h"
 #include "kvm_vhe_test.h"
 #include "gic.h"
+#include "its.h"
 
 #define RESAMPLE	KVM_IRQFD_FLAG_RESAMPLE
 #define DEASSIGN	KVM_IRQFD_FLAG_DEASSIGN
@@ -735,68 +736,11 @@ TEST(closing)
 	}
 }
 
-/* An ITS: device 1's events 0 to 15 are the LPIs from 8192 on, of the first vCPU. */
-#define ITS		0x08080000UL
-#define ITS_MEM		0x50000000UL
-#define ITS_MEM_SIZE	0x100000UL
-#define LPI		8192
-#define VALID		(1UL << 63)
-
-/* The ITS's descriptor, or an error. */
-static int vm_gic_and_its(struct vm *vm, unsigned char *mem)
-{
-	static const struct { unsigned int reg; uint64_t value; } registers[] = {
-		/* Devices, collections, the queue of commands. */
-		{ 0x100, 1UL << 56 | 7UL << 48 | (ITS_MEM + 0x10000) | 2 << 8 | VALID },
-		{ 0x108, 4UL << 56 | 7UL << 48 | (ITS_MEM + 0x20000) | 2 << 8 | VALID },
-		{ 0x80, ITS_MEM | VALID },
-		{ 0x0, 1 },
-	};
-	uint64_t *command = (uint64_t *)mem;
-	int gic = vm_device(vm, KVM_DEV_TYPE_ARM_VGIC_V3), its, ret = 0;
-	unsigned int i;
-
-	if (gic < 0)
-		return gic;
-	its = vm_device(vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
-	if (its < 0)
-		return its;
-	ret |= device_set(gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_DIST, GUEST_GICD);
-	ret |= device_set(gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_REDIST, GUEST_GICR);
-	ret |= device_set(its, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, ITS);
-	ret |= device_set(gic, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, 0);
-	ret |= device_set(its, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, 0);
-	/* All LPIs are enabled: GICR_PROPBASER, GICR_PENDBASER, GICR_CTLR. */
-	memset(mem + 0x40000, 0xa1, 0x10000);
-	ret |= device_set(gic, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0x70, (ITS_MEM + 0x40000) | 15);
-	ret |= device_set(gic, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0x78, ITS_MEM + 0x60000);
-	ret |= device_set(gic, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0x0, 1);
-	for (i = 0; i < ARRAY_LEN(registers); i++)
-		ret |= device_set(its, KVM_DEV_ARM_VGIC_GRP_ITS_REGS, registers[i].reg,
-				registers[i].value);
-	/* MAPC, MAPD, and MAPTI for each. */
-	command[0] = 0x9;
-	command[2] = VALID;
-	command[4] = 0x8 | 1UL << 32;
-	command[5] = 4;
-	command[6] = (ITS_MEM + 0x30000) | VALID;
-	for (i = 0; i < 16; i++) {
-		command[8 + 4 * i] = 0xa | 1UL << 32;
-		command[9 + 4 * i] = i | (uint64_t)(LPI + i) << 32;
-	}
-	ret |= device_set(its, KVM_DEV_ARM_VGIC_GRP_ITS_REGS, 0x88, 18 * 32);
-	close(gic);
-	if (!ret)
-		return its;
-	close(its);
-	return ret;
-}
-
 static struct kvm_irq_routing_entry msi(unsigned int gsi, unsigned int device, unsigned int event)
 {
 	struct kvm_irq_routing_entry entry = {
 		.gsi = gsi, .type = KVM_IRQ_ROUTING_MSI, .flags = KVM_MSI_VALID_DEVID,
-		.u.msi = { .address_lo = ITS + 0x10040, .devid = device, .data = event },
+		.u.msi = { .address_lo = ITS_DOORBELL, .devid = device, .data = event },
 	};
 
 	return entry;
@@ -805,7 +749,7 @@ static struct kvm_irq_routing_entry msi(unsigned int gsi, unsigned int device, u
 /* Messages to an ITS, the first of which has its translation looked up. */
 TEST(messages)
 {
-	struct kvm_irq_routing_entry entries[16 + 3];
+	struct kvm_irq_routing_entry entries[ITS_EVENTS + 3];
 	unsigned int i, j, n = scaled(20);
 	unsigned char *mem = mmap(NULL, ITS_MEM_SIZE, PROT_READ | PROT_WRITE,
 				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -842,7 +786,7 @@ TEST(messages)
 		for (i = 0; i < ARRAY_LEN(fds); i++)
 			ring(fds[i]);
 		for (i = 0; i < 16; i++) {
-			ASSERT_TRUE(guest_counts(&vcpu, (LPI + i) & 511, j))
+			ASSERT_TRUE(guest_counts(&vcpu, LPI(i) & 511, j))
 				TH_LOG("event %u, time %u", i, j);
 		}
 	}
@@ -937,7 +881,7 @@ TEST(blocked_messages)
 	for (i = 0; i < BLOCKED; i++)
 		ring(fds[i]);
 	ring(other);
-	EXPECT_TRUE(guest_counts(&vcpus[1], LPI & 511, 1));
+	EXPECT_TRUE(guest_counts(&vcpus[1], LPI(0) & 511, 1));
 
 	page = (struct uffdio_zeropage) { .range = range.range };
 	ASSERT_EQ(ioctl(uffd, UFFDIO_ZEROPAGE, &page), 0);

@@ -27,6 +27,7 @@ use kvm_core::its::{
     ConfigTable,
     Event,
     Its,
+    Lpis as _,
     Progress,
     Refused,
     TableError,
@@ -329,8 +330,9 @@ impl Pair {
                 assert_eq!(u64::from(lpi.id.get()), intid);
                 assert!(cached.is_none_or(|cached| Rc::ptr_eq(&cached, lpi)));
                 assert!(self.world.cache.borrow().get(event_of).is_some());
-                lpi.pending.set(true);
+                self.world.set_pending(lpi, true);
                 self.model.lpis.get_mut(&intid).unwrap().pending = true;
+                self.model.drop_disabled();
                 Some(lpi.id.get())
             }
             (Err(Undelivered::Disabled), Err("EBUSY")) | (Err(Undelivered::Unmapped), Err("0")) => {
@@ -356,6 +358,10 @@ impl Pair {
         self.world.enabled.set(all);
         self.model.lpis_enabled[vcpu] = enabled;
         self.world.forget(Forget::All);
+        self.model.drop_disabled();
+        if !enabled {
+            lpi::drop_pending(&self.world, vcpu);
+        }
         if enabled {
             lpi::load_pending(&self.world, vcpu).unwrap();
             self.model.load_pending(vcpu);

@@ -192,6 +192,20 @@ impl Model {
 
     /// "ITS commands".
     pub fn command(&mut self, words: [u64; 4]) -> Result<(), Ignored> {
+        let done = self.carry_out(words);
+        self.drop_disabled();
+        done
+    }
+
+    /// GICR_CTLR.EnableLPIs is 0: no LPI is pending at the vCPU.
+    pub fn drop_disabled(&mut self) {
+        let enabled = self.lpis_enabled;
+        for lpi in self.lpis.values_mut() {
+            lpi.pending &= lpi.target.is_none_or(|vcpu| enabled[vcpu]);
+        }
+    }
+
+    fn carry_out(&mut self, words: [u64; 4]) -> Result<(), Ignored> {
         let [w0, w1, w2, w3] = words;
         let (device, event) = (field(w0, 63, 32), field(w1, 31, 0));
         let (icid, valid) = (field(w2, 15, 0), field(w2, 63, 63) == 1);
@@ -649,7 +663,7 @@ impl Model {
             let byte = self.memory.u8(address).unwrap();
             let lpi = self.lpis.get_mut(&intid).unwrap();
             if lpi.target == Some(vcpu) && self.lpis_enabled[vcpu] {
-                lpi.pending = byte & mask != 0;
+                lpi.pending |= byte & mask != 0;
             }
         }
     }

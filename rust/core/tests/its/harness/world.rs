@@ -121,6 +121,8 @@ pub struct World {
     pub room: Rc<Cell<usize>>,
     /// How many more steps there are until the thread is killed.
     pub patience: Cell<u64>,
+    /// When this address is read, all LPIs become pending before that.
+    pub message_at: Cell<Option<u64>>,
     alive: Rc<Cell<usize>>,
 }
 
@@ -134,6 +136,7 @@ impl World {
             enabled: Cell::new([true; 3]),
             room: Rc::new(Cell::new(usize::MAX / 2)),
             patience: Cell::new(u64::MAX),
+            message_at: Cell::new(None),
             alive: Rc::default(),
         }
     }
@@ -168,6 +171,11 @@ impl World {
 
 impl GuestMemory for World {
     fn read(&self, ipa: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+        if self.message_at.get() == Some(ipa) {
+            self.message_at.set(None);
+            let all: Vec<_> = self.lpis.borrow().values().cloned().collect();
+            all.iter().for_each(|lpi| self.set_pending(lpi, true));
+        }
         assert!(bytes.len().is_power_of_two() && ipa % bytes.len() as u64 == 0);
         assert!(bytes.len() <= 256);
         self.memory.borrow().read(ipa, bytes).ok_or(Fault)
@@ -249,6 +257,7 @@ impl Lpis for World {
 
     fn set_target(&self, lpi: &Rc<Lpi>, target: Option<usize>) {
         lpi.target.set(target);
+        self.set_pending(lpi, lpi.pending.get());
     }
 
     fn is_pending(&self, lpi: &Rc<Lpi>) -> bool {
@@ -257,7 +266,8 @@ impl Lpis for World {
 
     fn set_pending(&self, lpi: &Rc<Lpi>, pending: bool) {
         assert!(Rc::ptr_eq(&self.lpis.borrow()[&lpi.id], lpi));
-        lpi.pending.set(pending);
+        let wanted = lpi.target.get().is_none_or(|vcpu| self.enabled.get()[vcpu]);
+        lpi.pending.set(pending && wanted);
     }
 
     fn configure(&self, lpi: &Rc<Lpi>, config: LpiConfig) {
