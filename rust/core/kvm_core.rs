@@ -12,7 +12,7 @@
 //! [`vm_idreg`] and [`traps`] hold the decisions that are made from ID registers. [`context`] is a
 //! vCPU's registers to whoever emulates an instruction; on it stand [`inject`], [`mmio`],
 //! [`stage1`], [`events`] and [`guest_debug`], and beside it [`mmio_bus`], [`setway`],
-//! [`exit_reason`], [`timer`] and [`stats`]. [`smccc`], [`psci`] and [`firmware`] are what a guest
+//! [`exit_reason`], [`timer`], [`halt_poll`] and [`stats`]. [`smccc`], [`psci`] and [`firmware`] are what a guest
 //! finds behind HVC and SMC. [`stage2`], [`memslot`], [`vmid`] and [`invalidate`] are a VM's memory,
 //! and [`vgic`] its interrupt controller; [`its`] translates messages into interrupts. [`irq_line`]
 //! and [`irq_routing`] are user space's names of them. [`acpi`] is what firmware says of the host's
@@ -70,6 +70,8 @@ pub mod guest_debug;
 pub mod exit_reason;
 
 pub mod timer;
+
+pub mod halt_poll;
 
 pub mod stats;
 

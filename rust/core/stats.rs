@@ -28,6 +28,33 @@ pub enum Kind {
     Cumulative,
     /// It is what there is at the moment: KVM_STATS_TYPE_INSTANT.
     Instant,
+    /// It is as many values as this, each of which counts the samples in a range; [`log_bucket`] says
+    /// in which: KVM_STATS_TYPE_LOG_HIST. Not zero.
+    LogHistogram(u16),
+}
+
+impl Kind {
+    /// How many values it has.
+    const fn len(self) -> u16 {
+        match self {
+            Self::Cumulative | Self::Instant => 1,
+            Self::LogHistogram(buckets) => buckets,
+        }
+    }
+}
+
+/// The bucket of `value` in a logarithmic histogram of so many. The first is for zero, the n-th for
+/// values below 2^(n-1), the last for all others.
+#[inline]
+pub const fn log_bucket(value: u64, buckets: usize) -> usize {
+    let bucket = (u64::BITS - value.leading_zeros()) as usize;
+    let last = buckets.saturating_sub(1);
+
+    if bucket < last {
+        bucket
+    } else {
+        last
+    }
 }
 
 /// What a value counts.
@@ -37,6 +64,8 @@ pub enum Unit {
     Number,
     /// Bytes: KVM_STATS_UNIT_BYTES.
     Bytes,
+    /// Nanoseconds: KVM_STATS_UNIT_SECONDS, of which they are the power -9 of ten.
+    Nanoseconds,
 }
 
 /// One statistic.
@@ -56,13 +85,23 @@ impl Stat {
         let kind = match self.kind {
             Kind::Cumulative => 0,
             Kind::Instant => 1,
+            Kind::LogHistogram(_) => 4,
         };
-        let unit = match self.unit {
-            Unit::Number => 0,
-            Unit::Bytes => 1,
+        // In bits 8 to 11 is KVM_STATS_BASE_POW2; bytes are counted in powers of two.
+        let (unit, base) = match self.unit {
+            Unit::Number => (0, 0),
+            Unit::Bytes => (1, 1),
+            Unit::Nanoseconds => (2, 0),
         };
-        // KVM_STATS_BASE_POW2 is in bits 8 to 11; bytes are counted in powers of two.
-        kind | (unit << 4) | (unit << 8)
+        kind | (unit << 4) | (base << 8)
+    }
+
+    /// `exponent` of `struct kvm_stats_desc`.
+    const fn exponent(&self) -> i16 {
+        match self.unit {
+            Unit::Number | Unit::Bytes => 0,
+            Unit::Nanoseconds => -9,
+        }
     }
 }
 
@@ -77,13 +116,35 @@ pub trait Source {
     /// The statistic at `index`; [`None`] from [`count`](Self::count) on.
     fn stat(&self, index: usize) -> Option<Stat>;
 
-    /// Its value.
-    fn value(&self, index: usize) -> u64;
+    /// Its value, of a histogram that of bucket `n`.
+    fn value(&self, index: usize, n: usize) -> u64;
 }
 
 /// The length of the file.
 pub fn file_size(source: &impl Source) -> u64 {
-    data_offset(source) + source.count() as u64 * VALUE_SIZE
+    data_offset(source) + values_before(source, source.count()) * VALUE_SIZE
+}
+
+/// How many values the statistics before `index` have.
+fn values_before(source: &impl Source, index: usize) -> u64 {
+    (0..index)
+        .filter_map(|before| source.stat(before))
+        .map(|stat| u64::from(stat.kind.len()))
+        .sum()
+}
+
+/// The statistic that has the value `n` of all, and which one of its own that is.
+fn holder(source: &impl Source, n: u64) -> Option<(usize, usize)> {
+    let mut left = n;
+
+    for index in 0..source.count() {
+        let len = u64::from(source.stat(index)?.kind.len());
+        if left < len {
+            return Some((index, left as usize));
+        }
+        left -= len;
+    }
+    None
 }
 
 /// Where the values begin.
@@ -173,17 +234,20 @@ fn block(source: &impl Source, at: u64) -> Option<(Block, u64)> {
     } else if at < data {
         let index = (at - DESCRIPTORS_OFFSET) / DESCRIPTOR_SIZE;
         let stat = source.stat(index as usize)?;
+        let offset = values_before(source, index as usize) * VALUE_SIZE;
         let mut block = Block::new(DESCRIPTOR_SIZE as usize);
         block.put(0, &stat.flags().to_ne_bytes());
-        // The exponent is 0 and there is one value; it has no buckets.
-        block.put(6, &1u16.to_ne_bytes());
-        block.put(8, &((index * VALUE_SIZE) as u32).to_ne_bytes());
+        block.put(4, &stat.exponent().to_ne_bytes());
+        block.put(6, &stat.kind.len().to_ne_bytes());
+        block.put(8, &(offset as u32).to_ne_bytes());
+        // Only linear histograms have a size of buckets.
         block.put_name(FIXED_SIZE, stat.name.as_bytes());
         (block, DESCRIPTORS_OFFSET + index * DESCRIPTOR_SIZE)
     } else {
-        let index = (at - data) / VALUE_SIZE;
+        let n = (at - data) / VALUE_SIZE;
+        let (index, bucket) = holder(source, n)?;
         let mut block = Block::new(VALUE_SIZE as usize);
-        block.put(0, &source.value(index as usize).to_ne_bytes());
-        (block, data + index * VALUE_SIZE)
+        block.put(0, &source.value(index, bucket).to_ne_bytes());
+        (block, data + n * VALUE_SIZE)
     })
 }

@@ -55,8 +55,14 @@ impl<S: CounterSet> Counters<S> {
     /// its. Cheaper than [`add`](Self::add); where two threads do it, counts get lost.
     #[inline]
     pub fn count(&self, counter: S) {
+        self.count_many(counter, 1);
+    }
+
+    /// As [`count`](Self::count), adds `n`.
+    #[inline]
+    pub fn count_many(&self, counter: S, n: u64) {
         if let Some(value) = self.values.as_ref().get(counter.index()) {
-            relaxed::store(value, relaxed::load(value).wrapping_add(1));
+            relaxed::store(value, relaxed::load(value).wrapping_add(n));
         }
     }
 

@@ -152,6 +152,14 @@ impl Default for Kick {
     }
 }
 
+/// What [`Running::block`] has come to.
+pub struct Blocked {
+    /// Whether the thread gave up its CPU.
+    pub slept: bool,
+    /// `EINTR` if a signal is pending and the condition does not hold.
+    pub result: Result,
+}
+
 /// The current thread as the one that runs a vCPU.
 pub struct Running<'a> {
     kick: &'a Kick,
@@ -187,11 +195,8 @@ impl Running<'_> {
     /// reason. `condition` must not sleep, nor take a lock that does. For PSCI's CPU_OFF and for WFI.
     ///
     /// To be called where sleeping is allowed.
-    ///
-    /// # Errors
-    ///
-    /// `EINTR` if a signal is pending, unless the condition holds.
-    pub fn block(&self, mut condition: impl FnMut() -> bool) -> Result {
+    pub fn block(&self, mut condition: impl FnMut() -> bool) -> Blocked {
+        let mut slept = false;
         let result = loop {
             relaxed::store(&self.kick.place, BLOCKED);
             // The task's state goes behind `place` and before `condition`, with a full barrier. Who
@@ -206,6 +211,7 @@ impl Running<'_> {
             if kernel::current!().signal_pending() {
                 break Err(EINTR);
             }
+            slept = true;
             // SAFETY: Process context, without locks.
             unsafe { linux::schedule() };
         };
@@ -213,6 +219,6 @@ impl Running<'_> {
         // SAFETY: As above.
         unsafe { bindings::kvm_vhe_finish_block() };
         self.left_guest();
-        result
+        Blocked { slept, result }
     }
 }

@@ -62,6 +62,7 @@ pub mod trace;
 pub mod translation;
 
 pub mod alarm;
+pub mod halt_poll;
 pub mod neon;
 mod registers;
 

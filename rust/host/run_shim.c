@@ -2,6 +2,7 @@
 #include <linux/arm-smccc.h>
 #include <linux/irqflags.h>
 #include <linux/kvm_host.h>
+#include <linux/moduleparam.h>
 #include <linux/preempt.h>
 #include <linux/rseq.h>
 #include <linux/sched.h>
@@ -68,6 +69,21 @@ void kvm_vhe_finish_block(void)
 {
 	__set_current_state(TASK_RUNNING);
 }
+
+/*
+ * The kernel crate's parameters are for loading only; these are C KVM's, which
+ * are for those who tune a machine that runs.
+ */
+#define HALT_POLL_PARAM(name, value, description)			\
+	unsigned int kvm_vhe_##name = value;				\
+	module_param_named(name, kvm_vhe_##name, uint, 0644);		\
+	MODULE_PARM_DESC(name, description)
+
+HALT_POLL_PARAM(halt_poll_ns, 500000,
+		"the longest time in ns that a vCPU polls before it sleeps; 0: none");
+HALT_POLL_PARAM(halt_poll_ns_grow, 2, "what that time is multiplied by to grow; 0: it does not");
+HALT_POLL_PARAM(halt_poll_ns_grow_start, 10000, "the time in ns that it begins with");
+HALT_POLL_PARAM(halt_poll_ns_shrink, 2, "what it is divided by to shrink; 0: it becomes 0");
 
 bool kvm_vhe_may_use_fp(void)
 {

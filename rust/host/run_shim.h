@@ -12,6 +12,8 @@
 /* Thread flags as numbers, which bindgen does not get from the macros. */
 enum kvm_vhe_thread_flags {
 	KVM_VHE_XFER_TO_GUEST_WORK = XFER_TO_GUEST_MODE_WORK,
+	KVM_VHE_WANTED = _TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY | _TIF_SIGPENDING |
+			 _TIF_NOTIFY_SIGNAL,
 	KVM_VHE_TIF_KERNEL_FPSTATE = 1 << TIF_KERNEL_FPSTATE,
 };
 
@@ -31,6 +33,10 @@ void kvm_vhe_guest_timing_exit(void);
 /* kick.rs */
 void kvm_vhe_prepare_to_block(void);
 void kvm_vhe_finish_block(void);
+
+/* halt_poll.rs */
+extern unsigned int kvm_vhe_halt_poll_ns, kvm_vhe_halt_poll_ns_grow;
+extern unsigned int kvm_vhe_halt_poll_ns_grow_start, kvm_vhe_halt_poll_ns_shrink;
 
 /* neon.rs; fpsimd.S */
 bool kvm_vhe_may_use_fp(void);

@@ -66,6 +66,7 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
         | KVM_CAP_ARM_USER_IRQ
         | KVM_CAP_SIGNAL_MSI
         | KVM_CAP_BINARY_STATS_FD
+        | KVM_CAP_HALT_POLL
         | KVM_CAP_STEAL_TIME => 1,
         KVM_CAP_ARM_INJECT_SERROR_ESR => cpus.has_ras().into(),
         KVM_CAP_ARM_PTRAUTH_ADDRESS | KVM_CAP_ARM_PTRAUTH_GENERIC => cpus.has_pauth().into(),
@@ -105,6 +106,9 @@ pub(crate) fn enable_cap(vm: &Vm, cap: &kvm_enable_cap) -> Result {
         return Err(EINVAL);
     }
     match cap.cap {
+        KVM_CAP_HALT_POLL => {
+            vm.limit_halt_poll(u32::try_from(cap.args[0]).map_err(|_| EINVAL)?);
+        }
         KVM_CAP_ARM_NISV_TO_USER => vm.nisv_to_user.store(true, Relaxed),
         KVM_CAP_ARM_SYSTEM_SUSPEND => vm.config.enable_system_suspend(),
         KVM_CAP_ARM_WRITABLE_IMP_ID_REGS => vm.enable_writable_implementation()?,

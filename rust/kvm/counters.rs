@@ -3,7 +3,13 @@
 //! What a vCPU counts: its exits, and a few things beside.
 
 use kernel::sync::atomic::Atomic;
-use kvm_core::exit_reason::ExitReason;
+use kvm_core::{
+    exit_reason::ExitReason,
+    stats::{
+        log_bucket,
+        Unit, //
+    },
+};
 use kvm_host::{
     counters::Counters,
     relaxed, //
@@ -26,6 +32,74 @@ kvm_host::counters! {
         SetWayBytes = "set_way_flushed_bytes",
         /// Trapped writes of stage 1's controls.
         TvmTrap = "tvm_traps",
+        /// Waits that were over before the thread gave up its CPU, of those that began with polling.
+        PollSuccess = "halt_successful_poll",
+        /// Waits that began with polling.
+        PollAttempt = "halt_attempted_poll",
+        /// Those of the former that a signal ended, and no wake-up of the guest.
+        PollInvalid = "halt_poll_invalid",
+        /// Sleeps that a wake-up of the guest ended.
+        WakeUp = "halt_wakeup",
+        /// Nanoseconds of polling that was successful.
+        PollSuccessTime = "halt_poll_success_ns",
+        /// Nanoseconds of polling that was not.
+        PollFailTime = "halt_poll_fail_ns",
+        /// Nanoseconds of sleep in waits.
+        WaitTime = "halt_wait_ns",
+    }
+}
+
+/// Times of which a vCPU counts how many took how long.
+#[derive(Clone, Copy)]
+pub(crate) enum Histogram {
+    /// Polling that was successful.
+    PollSuccess,
+    /// Polling that was not.
+    PollFail,
+    /// Sleeps in waits.
+    Wait,
+}
+
+impl Histogram {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::PollSuccess, Self::PollFail, Self::Wait];
+
+    /// How many buckets each has; the last is for two seconds, about, and more.
+    pub(crate) const BUCKETS: usize = 32;
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::PollSuccess => "halt_poll_success_hist",
+            Self::PollFail => "halt_poll_fail_hist",
+            Self::Wait => "halt_wait_hist",
+        }
+    }
+}
+
+/// A vCPU's histograms. Only its thread counts.
+pub(crate) struct Histograms([[Atomic<u64>; Histogram::BUCKETS]; Histogram::ALL.len()]);
+
+impl Histograms {
+    /// All zeroes.
+    const fn new() -> Self {
+        Self([const { [const { Atomic::new(0) }; Histogram::BUCKETS] }; Histogram::ALL.len()])
+    }
+
+    /// How many samples there are in a bucket, by its index.
+    pub(crate) fn get(&self, histogram: Histogram, bucket: usize) -> u64 {
+        self.0[histogram as usize]
+            .get(bucket)
+            .map_or(0, relaxed::load)
+    }
+
+    /// Adds a sample, in nanoseconds.
+    pub(crate) fn count(&self, histogram: Histogram, nanoseconds: u64) {
+        let bucket = log_bucket(nanoseconds, Histogram::BUCKETS);
+
+        if let Some(count) = self.0[histogram as usize].get(bucket) {
+            relaxed::store(count, relaxed::load(count).wrapping_add(1));
+        }
     }
 }
 
@@ -84,9 +158,15 @@ impl Counter {
         }
     }
 
-    /// Whether it counts bytes, and not events.
-    pub(crate) fn is_bytes(self) -> bool {
-        matches!(self, Self::Other(Stat::SetWayBytes))
+    /// What it counts.
+    pub(crate) fn unit(self) -> Unit {
+        match self {
+            Self::Other(Stat::SetWayBytes) => Unit::Bytes,
+            Self::Other(Stat::PollSuccessTime | Stat::PollFailTime | Stat::WaitTime) => {
+                Unit::Nanoseconds
+            }
+            _ => Unit::Number,
+        }
     }
 }
 
@@ -94,6 +174,7 @@ impl Counter {
 pub(crate) struct VcpuCounters {
     pub(crate) exits: ExitCounts,
     pub(crate) stats: Counters<Stat>,
+    pub(crate) histograms: Histograms,
 }
 
 impl VcpuCounters {
@@ -102,6 +183,7 @@ impl VcpuCounters {
         Self {
             exits: ExitCounts::new(),
             stats: Counters::new(),
+            histograms: Histograms::new(),
         }
     }
 

@@ -10,12 +10,14 @@
 //! The descriptors of a VM and its vCPUs own its directory, which nothing of the VM itself points to: it
 //! goes with the last of them, and waits for those who read meanwhile.
 
+mod halt;
 mod its;
 mod stage2;
 mod timers;
 mod vgic;
 
 use self::{
+    halt::HaltState,
     its::ItsMaps,
     stage2::Stage2State,
     timers::TimersState,
@@ -332,6 +334,7 @@ struct VcpuFiles {
     _counters: KVec<File<OfVcpu>>,
     _thread: File<Thread>,
     _timers: File<TimersState>,
+    _halt: File<HaltState>,
 }
 
 impl VcpuFiles {
@@ -355,6 +358,7 @@ impl VcpuFiles {
             _counters: counters,
             _thread: file(&dir, "pid", Thread(vcpu.clone()))?,
             _timers: file(&dir, "timers", timers)?,
+            _halt: file(&dir, "halt-polling", HaltState(vcpu.clone()))?,
         })
     }
 }

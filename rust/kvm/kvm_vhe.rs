@@ -42,6 +42,8 @@ mod debugfs;
 
 mod run;
 
+mod halt;
+
 mod exit;
 
 mod run_loop;

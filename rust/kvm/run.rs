@@ -12,7 +12,6 @@ use crate::{
         Vm, //
     },
 };
-use kernel::prelude::*;
 use kvm_core::{
     context::Context,
     esr::{
@@ -27,6 +26,7 @@ use kvm_core::{
         GuestDebug,
         SoftwareStep, //
     },
+    halt_poll::HaltPoll,
     inject::{
         Exception,
         Sctlr2El1, //
@@ -40,10 +40,7 @@ use kvm_core::{
     setway::SetWay,
     vm_idreg::CacheRegs, //
 };
-use kvm_host::{
-    kick::Running,
-    vcpu::VcpuCpu, //
-};
+use kvm_host::vcpu::VcpuCpu;
 
 /// What follows an exit with interrupts off.
 pub(crate) enum Fast {
@@ -100,6 +97,7 @@ pub(crate) struct Run<'a> {
     pub(crate) entry: EntryFeatures,
     pub(crate) deferred: Deferred,
     pub(crate) reserve: &'a mut Reserve,
+    pub(crate) halt_poll: &'a mut HaltPoll,
     pub(crate) timers: Timers<'a>,
     /// Its interrupts; [`None`] if the VM has no interrupt controller in the kernel.
     pub(crate) gic: Option<&'a Gic<'a>>,
@@ -157,13 +155,5 @@ impl Run<'_> {
             gic.fold_here();
         }
         self.timers.sync_asleep() || self.has_interrupt()
-    }
-
-    /// Waits as by WFI: until there is something to do, or the virtual counter reaches `until`.
-    pub(crate) fn wait(&mut self, running: &Running<'_>, until: Option<u64>) -> Result {
-        self.timers.set_for_sleep(until);
-        let result = running.block(|| self.has_wake_up() || self.timers.is_over(until));
-        self.timers.rearm();
-        result
     }
 }

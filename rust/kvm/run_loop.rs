@@ -144,6 +144,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
         reserve,
         alarm,
         lines_told,
+        halt_poll,
         vgic: vgic_cpu,
         ..
     } = state;
@@ -186,6 +187,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
         entry: entry_features(frozen.features),
         deferred: Deferred::Nothing,
         reserve,
+        halt_poll,
         timers: Timers::new(timers, alarm, lines_told),
         gic: gic.as_ref(),
     };
@@ -315,11 +317,11 @@ impl Run<'_> {
     fn wait_for_power(&mut self, running: &Running<'_>) -> Result<Flow> {
         while self.vcpu.power.get() != PowerState::Runnable {
             self.timers.set_for_sleep(None);
-            let result = running.block(|| {
+            let blocked = running.block(|| {
                 self.vcpu.power.get() == PowerState::Runnable || self.wakes_from_suspend()
             });
             self.timers.rearm();
-            result?;
+            blocked.result?;
             if self.wakes_from_suspend() {
                 self.vcpu.run.set_exit(&run_page::Exit::SystemEvent {
                     event: SystemEvent::WAKEUP,

@@ -5,7 +5,10 @@
 //! api.rst, "4.133 KVM_GET_STATS_FD". The file shares in owning the VM, and outlives its descriptor.
 
 use crate::{
-    counters::Counter,
+    counters::{
+        Counter,
+        Histogram, //
+    },
     vcpu::Vcpu,
     vm::Vm, //
 };
@@ -89,10 +92,26 @@ impl Source for OfVm<'_> {
         })
     }
 
-    fn value(&self, index: usize) -> u64 {
+    fn value(&self, index: usize, _n: usize) -> u64 {
         VmNumber::ALL
             .get(index)
             .map_or(0, |number| number.of(self.vm))
+    }
+}
+
+/// A statistic of a vCPU.
+enum Counted {
+    Counter(Counter),
+    Histogram(Histogram),
+}
+
+impl Counted {
+    /// The one at `index`, the counters first.
+    fn at(index: usize) -> Option<Self> {
+        match index.checked_sub(Counter::COUNT) {
+            None => Counter::at(index).map(Self::Counter),
+            Some(n) => Histogram::ALL.get(n).copied().map(Self::Histogram),
+        }
     }
 }
 
@@ -108,25 +127,30 @@ impl Source for OfVcpu<'_> {
     }
 
     fn count(&self) -> usize {
-        Counter::COUNT
+        Counter::COUNT + Histogram::ALL.len()
     }
 
     fn stat(&self, index: usize) -> Option<Stat> {
-        let counter = Counter::at(index)?;
-
-        Some(Stat {
-            name: counter.name(),
-            kind: Kind::Cumulative,
-            unit: if counter.is_bytes() {
-                Unit::Bytes
-            } else {
-                Unit::Number
+        Some(match Counted::at(index)? {
+            Counted::Counter(counter) => Stat {
+                name: counter.name(),
+                kind: Kind::Cumulative,
+                unit: counter.unit(),
+            },
+            Counted::Histogram(histogram) => Stat {
+                name: histogram.name(),
+                kind: Kind::LogHistogram(Histogram::BUCKETS as u16),
+                unit: Unit::Nanoseconds,
             },
         })
     }
 
-    fn value(&self, index: usize) -> u64 {
-        Counter::at(index).map_or(0, |counter| self.vcpu.counters.get(counter))
+    fn value(&self, index: usize, n: usize) -> u64 {
+        match Counted::at(index) {
+            Some(Counted::Counter(counter)) => self.vcpu.counters.get(counter),
+            Some(Counted::Histogram(histogram)) => self.vcpu.counters.histograms.get(histogram, n),
+            None => 0,
+        }
     }
 }
 

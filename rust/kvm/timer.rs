@@ -160,19 +160,24 @@ impl<'a> Timers<'a> {
         self.alarm.set(deadline);
     }
 
-    /// Sets the alarm for a vCPU that is about to sleep: its timers are not the CPU's then. `until` is
-    /// the value of the virtual counter at which it wants to wake up in any case.
-    ///
-    /// [`rearm`](Self::rearm) is to be called after the sleep.
-    pub(crate) fn set_for_sleep(&mut self, until: Option<u64>) {
+    /// The host's counter when the line of a timer goes up next, or the virtual counter reaches `until`,
+    /// at which the vCPU wants to wake up in any case.
+    pub(crate) fn next(&self, until: Option<u64>) -> Option<u64> {
         let [virtual_, physical] = Timer::ALL.map(|timer| self.deadline(timer));
         let wanted = until.map(|until| {
             let ticks = until.saturating_sub(self.pins.cpu.count(Timer::Virtual));
             time::counter().saturating_add(ticks)
         });
 
-        self.alarm
-            .set([virtual_, physical, wanted].into_iter().flatten().min());
+        [virtual_, physical, wanted].into_iter().flatten().min()
+    }
+
+    /// Sets the alarm for a vCPU that is about to sleep: its timers are not the CPU's then. `until` is
+    /// as for [`next`](Self::next).
+    ///
+    /// [`rearm`](Self::rearm) is to be called after the sleep.
+    pub(crate) fn set_for_sleep(&mut self, until: Option<u64>) {
+        self.alarm.set(self.next(until));
     }
 
     /// Whether the virtual counter has reached `until`, if there is such.

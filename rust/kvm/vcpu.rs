@@ -30,6 +30,7 @@ use kvm_core::{
         GuestDebug,
         SoftwareStep, //
     },
+    halt_poll::HaltPoll,
     inject::Sctlr2El1,
     irq_line::CpuLine,
     mmio::PendingMmio,
@@ -119,6 +120,8 @@ pub(crate) struct State {
     pub(crate) vgic: Option<KBox<VgicCpu>>,
     /// The levels of the timers' lines that user space was last told.
     pub(crate) lines_told: Lines,
+    /// How long it polls in a WFI.
+    pub(crate) halt_poll: HaltPoll,
 }
 
 impl State {
@@ -175,6 +178,8 @@ pub(crate) fn pstate_features(features: VmFeatures) -> PstateFeatures {
 pub(crate) struct Seen {
     /// The thread that was last in KVM_RUN.
     thread: Atomic<u32>,
+    /// How long it polls in a WFI, in nanoseconds.
+    halt_poll: Atomic<u32>,
     /// CTL and CVAL of each timer, when the vCPU last left a CPU.
     timers: [[Atomic<u64>; 2]; Timer::ALL.len()],
 }
@@ -184,6 +189,7 @@ impl Seen {
     const fn new() -> Self {
         Self {
             thread: Atomic::new(0),
+            halt_poll: Atomic::new(0),
             timers: [const { [const { Atomic::new(0) }; 2] }; Timer::ALL.len()],
         }
     }
@@ -196,6 +202,16 @@ impl Seen {
     /// The thread that was last in KVM_RUN, 0 for none.
     pub(crate) fn thread(&self) -> u32 {
         relaxed::load(&self.thread)
+    }
+
+    /// This is how long the vCPU polls next.
+    pub(crate) fn note_halt_poll(&self, poll: HaltPoll) {
+        relaxed::store(&self.halt_poll, poll.interval());
+    }
+
+    /// How long it polls next, in nanoseconds.
+    pub(crate) fn halt_poll(&self) -> u32 {
+        relaxed::load(&self.halt_poll)
     }
 
     /// The vCPU is about to leave its CPU.
@@ -274,6 +290,7 @@ impl Vcpu {
             stolen_start: 0,
             alarm: Alarm::new(kick.clone(), cpus.counter_frequency())?,
             lines_told: Lines::LOW,
+            halt_poll: HaltPoll::NONE,
             vgic: None,
         };
 

@@ -34,7 +34,10 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::AtomicFlag,
+        atomic::{
+            Atomic,
+            AtomicFlag, //
+        },
         Arc,
         Mutex,
         SetOnce,
@@ -57,8 +60,10 @@ use kvm_core::{
     },
 };
 use kvm_host::{
+    halt_poll,
     mmu_notifier::MmuNotifier,
     preempt_notifier::NotifierUser,
+    relaxed,
     time::counter,
     vcpu::Controls, //
 };
@@ -111,6 +116,8 @@ pub(crate) struct Vm {
     gic_init: Mutex<()>,
     /// KVM_CAP_ARM_NISV_TO_USER.
     pub(crate) nisv_to_user: AtomicFlag,
+    /// KVM_CAP_HALT_POLL: the most nanoseconds; more than `u32` has for what the module's parameter says.
+    halt_poll_limit: Atomic<u64>,
     /// What the counters are behind the host's.
     #[pin]
     offsets: SpinLock<CounterOffsets>,
@@ -151,6 +158,7 @@ impl Vm {
                 gic: SetOnce::new(),
                 gic_init <- new_mutex!((), "kvm_vhe::Vm::gic_init"),
                 nisv_to_user: AtomicFlag::new(false),
+                halt_poll_limit: Atomic::new(u64::MAX),
                 offsets <- new_spinlock!(CounterOffsets::new(counter()), "kvm_vhe::Vm::offsets"),
             }? Error),
             GFP_KERNEL_ACCOUNT,
@@ -193,6 +201,16 @@ impl Vm {
     pub(crate) fn enable_writable_implementation(&self) -> Result {
         self.config
             .enable_writable_implementation(|| !self.vcpus.lock().list.is_empty())
+    }
+
+    /// The longest time that its vCPUs poll in a WFI, in nanoseconds.
+    pub(crate) fn halt_poll_limit(&self) -> u32 {
+        u32::try_from(relaxed::load(&self.halt_poll_limit)).unwrap_or_else(|_| halt_poll::limit())
+    }
+
+    /// KVM_CAP_HALT_POLL: sets that time, which is the module's parameter else.
+    pub(crate) fn limit_halt_poll(&self, nanoseconds: u32) {
+        relaxed::store(&self.halt_poll_limit, nanoseconds.into());
     }
 
     /// The states that the VM's vCPUs can be in.

@@ -4,6 +4,7 @@
 
 use kvm_core::stats::{
     file_size,
+    log_bucket,
     read,
     Kind,
     Source,
@@ -24,7 +25,7 @@ const NAMES: [&str; 5] = [
 #[derive(Debug)]
 struct Object {
     id: Vec<u8>,
-    stats: Vec<(Stat, u64)>,
+    stats: Vec<(Stat, Vec<u64>)>,
 }
 
 impl Source for Object {
@@ -40,28 +41,33 @@ impl Source for Object {
         self.stats.get(index).map(|(stat, _)| *stat)
     }
 
-    fn value(&self, index: usize) -> u64 {
-        self.stats[index].1
+    fn value(&self, index: usize, n: usize) -> u64 {
+        self.stats[index].1[n]
     }
 }
 
 fn objects() -> impl Strategy<Value = Object> {
-    let stat = (0..NAMES.len(), any::<bool>(), any::<bool>(), any::<u64>()).prop_map(
-        |(name, instant, bytes, value)| {
-            (
-                Stat {
-                    name: NAMES[name],
-                    kind: if instant {
-                        Kind::Instant
-                    } else {
-                        Kind::Cumulative
-                    },
-                    unit: if bytes { Unit::Bytes } else { Unit::Number },
-                },
-                value,
-            )
-        },
-    );
+    let kind = prop_oneof![
+        Just(Kind::Cumulative),
+        Just(Kind::Instant),
+        (1u16..20).prop_map(Kind::LogHistogram),
+    ];
+    let unit = prop_oneof![
+        Just(Unit::Number),
+        Just(Unit::Bytes),
+        Just(Unit::Nanoseconds),
+    ];
+    let stat = (0..NAMES.len(), kind, unit, any::<u64>()).prop_map(|(name, kind, unit, value)| {
+        let values = match kind {
+            Kind::LogHistogram(buckets) => {
+                (0..buckets.into()).map(|n| value.rotate_left(n)).collect()
+            }
+            _ => vec![value],
+        };
+        let name = NAMES[name];
+
+        (Stat { name, kind, unit }, values)
+    });
     (
         prop::collection::vec(1u8..128, 0..80),
         prop::collection::vec(stat, 0..12),
@@ -104,22 +110,37 @@ proptest! {
         }
         let cut = object.id.len().min(NAME_SIZE - 1);
         prop_assert_eq!(string_at(&file, id), &object.id[..cut]);
-        for (n, (stat, value)) in object.stats.iter().enumerate() {
+        let mut end = 0;
+        for (n, (stat, values)) in object.stats.iter().enumerate() {
             let at = desc + n * (16 + name_size);
             let flags = u32_at(&file, at);
-            prop_assert_eq!(flags & 0xf, (stat.kind == Kind::Instant) as usize);
-            prop_assert_eq!((flags >> 4) & 0xf, (stat.unit == Unit::Bytes) as usize);
-            prop_assert_eq!(&file[at + 4..at + 6], &[0; 2]);
-            prop_assert_eq!(&file[at + 6..at + 8], &1u16.to_ne_bytes());
+            let (kind, size) = match stat.kind {
+                Kind::Cumulative => (0, 1),
+                Kind::Instant => (1, 1),
+                Kind::LogHistogram(buckets) => (4, buckets),
+            };
+            let (unit, base, exponent) = match stat.unit {
+                Unit::Number => (0, 0, 0),
+                Unit::Bytes => (1, 1, 0),
+                Unit::Nanoseconds => (2, 0, -9i16),
+            };
+            prop_assert_eq!(flags, kind | unit << 4 | base << 8);
+            prop_assert_eq!(&file[at + 4..at + 6], &exponent.to_ne_bytes());
+            prop_assert_eq!(&file[at + 6..at + 8], &size.to_ne_bytes());
             let offset = u32_at(&file, at + 8);
+            prop_assert_eq!(offset, end);
             prop_assert_eq!(u32_at(&file, at + 12), 0);
             let cut = stat.name.len().min(NAME_SIZE - 1);
             prop_assert_eq!(string_at(&file, at + 16), &stat.name.as_bytes()[..cut]);
-            let at = data + offset;
-            prop_assert_eq!(u64::from_ne_bytes(file[at..at + 8].try_into().unwrap()), *value);
+            prop_assert_eq!(usize::from(size), values.len());
+            for value in values {
+                let at = data + end;
+                prop_assert_eq!(&file[at..at + 8], &value.to_ne_bytes());
+                end += 8;
+            }
         }
         // The descriptors' values fill the file.
-        prop_assert_eq!(data + object.stats.len() * 8, file.len());
+        prop_assert_eq!(data + end, file.len());
         prop_assert!(desc + object.stats.len() * (16 + name_size) <= data);
         prop_assert!(id + name_size <= desc);
     }
@@ -141,5 +162,18 @@ proptest! {
         let mut out = [0; 16];
         let count = read(&object, position, &mut out) as u64;
         prop_assert!(count == 0 || position + count <= file_size(&object));
+    }
+
+    /// api.rst: the first bucket is [0, 1), the N-th [2^(N-2), 2^(N-1)), the last has no end.
+    #[test]
+    fn buckets(value: u64, shift in 0u32..64, buckets in 1usize..70) {
+        let value = value >> shift;
+        let n = log_bucket(value, buckets) + 1;
+        prop_assert!(n <= buckets);
+        let from = if n == 1 { 0 } else { 1u128 << (n - 2) };
+        prop_assert!(u128::from(value) >= from);
+        if n < buckets {
+            prop_assert!(u128::from(value) < 1 << (n - 1));
+        }
     }
 }

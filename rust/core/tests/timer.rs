@@ -185,6 +185,16 @@ proptest! {
     }
 
     #[test]
+    fn ticks_fit_into_the_time(hz in 1u32.., nanoseconds: u32) {
+        let frequency = Frequency::new(hz.into()).unwrap();
+        let ticks = frequency.ticks(nanoseconds);
+
+        prop_assert!(u128::from(ticks) * 1_000_000_000 <= u128::from(nanoseconds) * u128::from(hz));
+        prop_assert!(frequency.nanoseconds(ticks) <= nanoseconds.into());
+        prop_assert!(frequency.nanoseconds(ticks + 1) > nanoseconds.into());
+    }
+
+    #[test]
     fn ppis_are_checked(first in -100i32..100, second in -100i32..100) {
         let is_ppi = |n| (16..=31).contains(&n);
         prop_assert_eq!(Ppi::new(first).is_some(), is_ppi(first));

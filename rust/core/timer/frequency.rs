@@ -38,4 +38,11 @@ impl Frequency {
             sum as i64
         }
     }
+
+    /// Returns how many whole ticks there are in so many nanoseconds.
+    #[inline]
+    pub const fn ticks(self, nanoseconds: u32) -> u64 {
+        // Below 2^64.
+        self.0.get() as u64 * nanoseconds as u64 / SECOND
+    }
 }

@@ -188,6 +188,12 @@ impl<'a> Gic<'a> {
         self.cpu.queue.borrow().is_stale(&self.member.candidates)
     }
 
+    /// Whether others have told of interrupts that the vCPU has not looked at.
+    #[inline(always)]
+    pub(crate) fn has_news(&self) -> bool {
+        self.member.candidates.any()
+    }
+
     /// Fills the list registers of this CPU, which the vCPU is loaded on. `host_changed` makes the
     /// host's interrupts that some stand for active or not, as their states say.
     #[inline(never)]

@@ -53,6 +53,7 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_COUNTER_OFFSET, ONE, "timer_user.given" },
 	{ KVM_CAP_ARM_USER_IRQ, ONE, "timer_user.fires_while_running" },
 	{ KVM_CAP_BINARY_STATS_FD, ONE, "observing.statistics" },
+	{ KVM_CAP_HALT_POLL, ONE, "halt_poll.capability" },
 	{ KVM_CAP_STEAL_TIME, ONE, "capabilities.stolen_time" },
 	{ KVM_CAP_VCPU_ATTRIBUTES, ONE, "capabilities.stolen_time" },
 	{ KVM_CAP_VM_ATTRIBUTES, ONE, "capabilities.filtered_calls" },

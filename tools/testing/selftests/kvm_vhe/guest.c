@@ -393,6 +393,33 @@ long vcpu_counter(struct vcpu *vcpu, const char *name)
 	return read_field(path, name);
 }
 
+long statistic(int fd, const char *name)
+{
+	struct { struct kvm_stats_desc desc; char name[STAT_NAME_SIZE]; } stat;
+	struct kvm_stats_header header;
+	uint64_t value, sum = 0;
+	uint32_t i, n;
+	off_t at;
+
+	if (pread(fd, &header, sizeof(header), 0) != sizeof(header))
+		return -1;
+	for (i = 0; i < header.num_desc; i++) {
+		if (pread(fd, &stat, sizeof(stat), header.desc_offset + i * sizeof(stat)) !=
+		    sizeof(stat))
+			return -1;
+		if (strcmp(stat.name, name))
+			continue;
+		at = header.data_offset + stat.desc.offset;
+		for (n = 0; n < stat.desc.size; n++) {
+			if (pread(fd, &value, sizeof(value), at + 8 * n) != sizeof(value))
+				return -1;
+			sum += value;
+		}
+		return sum;
+	}
+	return -1;
+}
+
 struct kvm_reg_list *vcpu_reg_list(struct vcpu *vcpu)
 {
 	struct kvm_reg_list head = { .n = 0 }, *list;

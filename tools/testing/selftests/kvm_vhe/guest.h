@@ -156,6 +156,13 @@ uint64_t vcpu_reg(struct vcpu *vcpu, uint64_t id);
 int vcpu_set_reg(struct vcpu *vcpu, uint64_t id, uint64_t value);
 /* One of the counters of the vCPU's fdinfo, which the module has; -1 if it is not there. */
 long vcpu_counter(struct vcpu *vcpu, const char *name);
+/* What KVM_GET_STATS_FD has for a name. */
+#define STAT_NAME_SIZE	48
+/*
+ * A statistic in the file of a VM or a vCPU, the sum of its values if it is a histogram;
+ * -1 if it has no such.
+ */
+long statistic(int fd, const char *name);
 /* KVM_GET_REG_LIST in malloc'd memory, or NULL. */
 struct kvm_reg_list *vcpu_reg_list(struct vcpu *vcpu);
 

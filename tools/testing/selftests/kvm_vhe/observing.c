@@ -16,8 +16,6 @@
 #define SMCCC_VERSION	0x80000000UL
 #define HVCS	5
 #define SMCS	7
-/* What KVM_GET_STATS_FD has for a name. */
-#define STAT_NAME_SIZE	48
 #define READS	9
 #define SAYS	11
 #define VCPUS	2
@@ -32,7 +30,8 @@ static const char * const names[] = {
 	"external_abort_exits", "debug_exits", "fpsimd_exits", "sve_exits", "sme_exits",
 	"pauth_exits", "eret_exits", "illegal_state_exits", "other_exits",
 	"inner_loop_reentries", "loads", "puts", "set_way_flushes", "set_way_flushed_bytes",
-	"tvm_traps",
+	"tvm_traps", "halt_successful_poll", "halt_attempted_poll", "halt_poll_invalid",
+	"halt_wakeup", "halt_poll_success_ns", "halt_poll_fail_ns", "halt_wait_ns",
 };
 
 FIXTURE(observing)
@@ -192,30 +191,6 @@ TEST_F(observing, rarer_exits_are_counted)
 	EXPECT_EQ(KVM_EXIT_DEBUG, vcpu->run->exit_reason);
 	EXPECT_EQ(1, vcpu_counter(vcpu, "debug_exits"));
 	munmap(page, size);
-}
-
-/* The value of a statistic in the file of a VM or a vCPU, -1 if it has no such. */
-static long statistic(int fd, const char *name)
-{
-	struct kvm_stats_header header;
-	struct { struct kvm_stats_desc desc; char name[STAT_NAME_SIZE]; } stat;
-	uint64_t value;
-	uint32_t i;
-
-	if (pread(fd, &header, sizeof(header), 0) != sizeof(header))
-		return -1;
-	for (i = 0; i < header.num_desc; i++) {
-		if (pread(fd, &stat, sizeof(stat), header.desc_offset + i * sizeof(stat)) !=
-		    sizeof(stat))
-			return -1;
-		if (strcmp(stat.name, name))
-			continue;
-		if (pread(fd, &value, sizeof(value), header.data_offset + stat.desc.offset) !=
-		    sizeof(value))
-			return -1;
-		return value;
-	}
-	return -1;
 }
 
 TEST_F(observing, statistics)
