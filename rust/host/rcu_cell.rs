@@ -10,19 +10,57 @@ use crate::{
     irqs::IrqsOff,
     relaxed, //
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ops::Deref, //
+};
 use kernel::{
-    bindings as linux, new_mutex,
+    bindings as linux,
+    new_mutex,
     prelude::*,
     sync::{
         atomic::{
             Atomic,
+            Relaxed,
             Release, //
         },
+        lock::mutex::MutexGuard,
         rcu,
         Mutex, //
     },
+    types::Opaque, //
 };
+
+/// So many values wait for the end of a grace period at most, of all cells: who replaces one more
+/// waits, so that nobody fills the memory faster than RCU frees it.
+const MOST_DEFERRED: u32 = 1024;
+
+/// How many values wait.
+static DEFERRED: Atomic<u32> = Atomic::new(0);
+
+/// A value in its box.
+#[repr(C)]
+struct Node<T> {
+    /// RCU's, once the value is replaced.
+    head: Opaque<linux::callback_head>,
+    value: T,
+}
+
+/// A value that no reader has seen.
+pub struct Fresh<T>(KBox<Node<T>>);
+
+impl<T> Fresh<T> {
+    /// A value to come.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(value: T) -> Result<Self> {
+        let head = Opaque::uninit();
+
+        Ok(Self(KBox::new(Node { head, value }, GFP_KERNEL_ACCOUNT)?))
+    }
+}
 
 /// A boxed value that readers look at under RCU.
 ///
@@ -33,7 +71,7 @@ use kernel::{
 /// are no readers.
 #[pin_data(PinnedDrop)]
 pub struct RcuCell<T> {
-    value: Atomic<*mut T>,
+    value: Atomic<*mut Node<T>>,
     #[pin]
     update: Mutex<()>,
     _owns: PhantomData<KBox<T>>,
@@ -41,15 +79,15 @@ pub struct RcuCell<T> {
 
 // SAFETY: The value is owned as by a `KBox`, and others see it by shared references.
 unsafe impl<T: Send + Sync> Send for RcuCell<T> {}
-// SAFETY: As above: what is shared are references, and the boxes that `update()` moves.
+// SAFETY: As above: what is shared are references, and the boxes that an [`Update`] moves.
 unsafe impl<T: Send + Sync> Sync for RcuCell<T> {}
 
 impl<T> RcuCell<T> {
     /// Returns an initialiser of a cell with this value.
-    pub fn new(value: KBox<T>) -> impl PinInit<Self> {
+    pub fn new(value: Fresh<T>) -> impl PinInit<Self> {
         // INVARIANT: It comes from a box.
         pin_init!(Self {
-            value: Atomic::new(KBox::into_raw(value)),
+            value: Atomic::new(KBox::into_raw(value.0)),
             update <- new_mutex!((), "kvm_host::RcuCell::update"),
             _owns: PhantomData,
         })
@@ -78,39 +116,119 @@ impl<T> RcuCell<T> {
     #[inline(always)]
     unsafe fn get<'a>(&'a self) -> &'a T {
         // What is read through the pointer depends on it, so it is not older.
-        let value = relaxed::load(&self.value);
+        let node = relaxed::load(&self.value);
 
         // SAFETY: By the type invariant it is a box's, which is kept until a grace period has passed
         // since it was last in `value`, and stays in `value` while `update` is held.
-        unsafe { &*value }
+        unsafe { &(*node).value }
     }
 
-    /// Replaces the value by what `make` makes of it. When this returns nobody sees the old one any
-    /// more. Calls wait for each other. Sleeps.
+    /// The value, for who replaces it. Others who would wait. Sleeps.
+    pub fn update(&self) -> Update<'_, T> {
+        Update {
+            cell: self,
+            _guard: self.update.lock(),
+        }
+    }
+}
+
+/// The right to replace the value of a cell, which stays what it is until then.
+pub struct Update<'a, T> {
+    cell: &'a RcuCell<T>,
+    _guard: MutexGuard<'a, ()>,
+}
+
+impl<T> Deref for Update<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: `update` is held as long as there is `self`, which is borrowed.
+        unsafe { self.cell.get() }
+    }
+}
+
+impl<T> Update<'_, T> {
+    /// Publishes a value. Returns the old one, which readers may still see.
+    fn publish(&mut self, fresh: Fresh<T>) -> *mut Node<T> {
+        let old = relaxed::load(&self.cell.value);
+
+        // INVARIANT: It comes from a box, `update` is held, and the old one is left to the caller.
+        self.cell.value.store(KBox::into_raw(fresh.0), Release);
+        old
+    }
+
+    /// Replaces the value. When this returns nobody sees the old one any more. Sleeps.
     ///
     /// The grace period is an expedited one: somebody's ioctl waits for it, and a VMM makes many of
     /// these when its guest sets up its devices. Guests do not feel it, as RCU does not wait for a CPU
     /// that is in a guest.
-    ///
-    /// # Errors
-    ///
-    /// What `make` returns; the value stays then.
-    pub fn update(&self, make: impl FnOnce(&T) -> Result<KBox<T>>) -> Result {
-        let guard = self.update.lock();
-        // SAFETY: `update` is held.
-        let old = unsafe { self.get() };
-        let new = make(old)?;
-        let old = core::ptr::from_ref(old).cast_mut();
+    pub fn replace_and_wait(mut self, fresh: Fresh<T>) {
+        let old = self.publish(fresh);
 
-        // INVARIANT: It comes from a box, `update` is held, and the old one is left to this function.
-        self.value.store(KBox::into_raw(new), Release);
-        drop(guard);
-        // SAFETY: Process context, where sleeping is allowed.
-        unsafe { linux::synchronize_rcu_expedited() };
-        // SAFETY: By the type invariant it was a box's. It is in the cell no more, and all who have
-        // read it there under RCU have ended their sections; so has who read it with `update` held.
-        drop(unsafe { KBox::from_raw(old) });
-        Ok(())
+        drop(self);
+        // SAFETY: `publish()` has taken it out of a cell.
+        unsafe { free_after_readers(old) };
+    }
+}
+
+impl<T: Send + Sync + 'static> Update<'_, T> {
+    /// Replaces the value. Some may go on to see the old one for a while, which is dropped, in a
+    /// context that must not sleep, when nobody does: [`Deferred`] is to be kept by the module. There
+    /// may be so many old ones that this waits for that. May sleep.
+    pub fn replace(&mut self, fresh: Fresh<T>) {
+        let old = self.publish(fresh);
+
+        if DEFERRED.fetch_add(1, Relaxed) < MOST_DEFERRED {
+            // SAFETY: It was a box's by the cell's type invariant, and `head` is the field's that is
+            // there for this. As the first field of the `repr(C)` node, it is where the node is.
+            unsafe { linux::call_rcu((*old).head.get(), Some(free::<T>)) };
+        } else {
+            DEFERRED.fetch_sub(1, Relaxed);
+            // SAFETY: `publish()` has taken it out of a cell.
+            unsafe { free_after_readers(old) };
+        }
+    }
+}
+
+/// # Safety
+///
+/// `old` was the value of a cell, and is the caller's.
+unsafe fn free_after_readers<T>(old: *mut Node<T>) {
+    // SAFETY: Process context, where sleeping is allowed: a mutex was taken.
+    unsafe { linux::synchronize_rcu_expedited() };
+    // SAFETY: By the type invariant of `RcuCell` it was a box's. It is in the cell no more, and all who
+    // have read it there under RCU have ended their sections; who reads it with `update` held has not
+    // replaced it.
+    drop(unsafe { KBox::from_raw(old) });
+}
+
+/// # Safety
+///
+/// To be called by RCU only, for a `Node<T>` that was the value of a cell.
+unsafe extern "C" fn free<T>(head: *mut linux::callback_head) {
+    // SAFETY: As in `free_after_readers()`: RCU calls this after a grace period. `head` is the first
+    // field.
+    drop(unsafe { KBox::from_raw(head.cast::<Node<T>>()) });
+    DEFERRED.fetch_sub(1, Relaxed);
+}
+
+/// What the module keeps as long as a cell may have a value that it does not wait for: the functions
+/// that drop them are the module's.
+pub struct Deferred(());
+
+impl Deferred {
+    /// For the module.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Drop for Deferred {
+    /// Waits until RCU has called all that it was given.
+    fn drop(&mut self) {
+        // SAFETY: A module is unloaded in process context.
+        unsafe { linux::rcu_barrier() };
     }
 }
 

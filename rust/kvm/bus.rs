@@ -20,7 +20,10 @@ use kvm_host::{
     coalesced_ring::CoalescedRing,
     eventfd::EventFd,
     irqs::IrqsOff,
-    rcu_cell::RcuCell, //
+    rcu_cell::{
+        Fresh,
+        RcuCell, //
+    },
 };
 
 /// A doorbell, and the eventfd that it rings.
@@ -52,19 +55,16 @@ impl Table {
     pub(crate) fn new(
         bells: impl Iterator<Item = Bell>,
         zones: impl Iterator<Item = Zone>,
-    ) -> Result<KBox<Self>> {
+    ) -> Result<Fresh<Self>> {
         let bells = collect(bells)?;
         let zones = collect(zones)?;
         let maximal = collect(maximal(zones.iter()).copied())?;
 
-        Ok(KBox::new(
-            Self {
-                bells,
-                zones,
-                maximal,
-            },
-            GFP_KERNEL_ACCOUNT,
-        )?)
+        Fresh::new(Self {
+            bells,
+            zones,
+            maximal,
+        })
     }
 }
 

@@ -38,19 +38,20 @@ impl Bus {
     pub(crate) fn register_coalesced(&self, args: &kvm_coalesced_mmio_zone) -> Result {
         let new = zone(args)?;
 
-        self.table.update(|table| {
-            if table.zones.len() >= Zone::MAX {
-                return Err(ENOSPC);
-            }
-            let at = table
-                .zones
-                .partition_point(|zone| zone.order() <= new.order());
+        let table = self.table.update();
+        if table.zones.len() >= Zone::MAX {
+            return Err(ENOSPC);
+        }
+        let at = table
+            .zones
+            .partition_point(|zone| zone.order() <= new.order());
 
-            Table::new(
-                table.bells.iter().cloned(),
-                inserted(&table.zones, at, &new).copied(),
-            )
-        })
+        let fresh = Table::new(
+            table.bells.iter().cloned(),
+            inserted(&table.zones, at, &new).copied(),
+        )?;
+        table.replace_and_wait(fresh);
+        Ok(())
     }
 
     /// KVM_UNREGISTER_COALESCED_MMIO: removes all zones that the one which is described is part of.
@@ -62,10 +63,10 @@ impl Bus {
     pub(crate) fn unregister_coalesced(&self, args: &kvm_coalesced_mmio_zone) -> Result {
         let gone = zone(args)?;
 
-        self.table.update(|table| {
-            let others = table.zones.iter().filter(|zone| !zone.contains(&gone));
-
-            Table::new(table.bells.iter().cloned(), others.copied())
-        })
+        let table = self.table.update();
+        let others = table.zones.iter().filter(|zone| !zone.contains(&gone));
+        let fresh = Table::new(table.bells.iter().cloned(), others.copied())?;
+        table.replace_and_wait(fresh);
+        Ok(())
     }
 }

@@ -47,32 +47,32 @@ impl Bus {
     }
 
     fn attach(&self, bell: Bell) -> Result {
-        self.table.update(|table| {
-            let at = place_of(&table.bells, &bell.doorbell).ok_or(EEXIST)?;
-
-            Table::new(
-                inserted(&table.bells, at, &bell).cloned(),
-                table.zones.iter().copied(),
-            )
-        })
+        let table = self.table.update();
+        let at = place_of(&table.bells, &bell.doorbell).ok_or(EEXIST)?;
+        let fresh = Table::new(
+            inserted(&table.bells, at, &bell).cloned(),
+            table.zones.iter().copied(),
+        )?;
+        table.replace_and_wait(fresh);
+        Ok(())
     }
 
     fn detach(&self, doorbell: &Doorbell, eventfd: &EventFd) -> Result {
-        self.table.update(|table| {
-            let at = index_of(&table.bells, doorbell)
-                .filter(|at| {
-                    table
-                        .bells
-                        .get(*at)
-                        .is_some_and(|bell| *bell.eventfd == *eventfd)
-                })
-                .ok_or(ENOENT)?;
-            let others = table.bells.iter().enumerate().filter(|(i, _)| *i != at);
-
-            Table::new(
-                others.map(|(_, bell)| bell.clone()),
-                table.zones.iter().copied(),
-            )
-        })
+        let table = self.table.update();
+        let at = index_of(&table.bells, doorbell)
+            .filter(|at| {
+                table
+                    .bells
+                    .get(*at)
+                    .is_some_and(|bell| *bell.eventfd == *eventfd)
+            })
+            .ok_or(ENOENT)?;
+        let others = table.bells.iter().enumerate().filter(|(i, _)| *i != at);
+        let fresh = Table::new(
+            others.map(|(_, bell)| bell.clone()),
+            table.zones.iter().copied(),
+        )?;
+        table.replace_and_wait(fresh);
+        Ok(())
     }
 }

@@ -31,7 +31,10 @@ use kvm_host::{
         with_irqs_off,
         IrqsOff, //
     },
-    rcu_cell::RcuCell,
+    rcu_cell::{
+        Fresh,
+        RcuCell, //
+    },
     relaxed, //
 };
 
@@ -62,7 +65,7 @@ impl Routes {
     ///
     /// `ENOMEM`.
     pub(crate) fn new() -> Result<Arc<Self>> {
-        let identity = KBox::new(Routing::Identity, GFP_KERNEL_ACCOUNT)?;
+        let identity = Fresh::new(Routing::Identity)?;
 
         Arc::pin_init(
             pin_init!(Self {
@@ -99,8 +102,9 @@ impl Routes {
             }
             entry.put(&mut table).map_err(|_| EINVAL)?;
         }
-        self.routing
-            .update(|_| Ok(KBox::new(Routing::Table(table), GFP_KERNEL_ACCOUNT)?))
+        let fresh = Fresh::new(Routing::Table(table))?;
+        self.routing.update().replace_and_wait(fresh);
+        Ok(())
     }
 
     /// Where a GSI goes.
