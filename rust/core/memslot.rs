@@ -2,13 +2,14 @@
 
 //! Memory slots: which of the guest's physical addresses are which of its VMM's virtual ones.
 //!
-//! A VM's slots are a slice, sorted by address, that the caller owns. [`Region::check`] checks what
-//! KVM_SET_USER_MEMORY_REGION and KVM_SET_USER_MEMORY_REGION2 were given, [`plan()`] says what
-//! that does to the slice, and [`find`] and [`in_hva_range`] look things up. Nothing here changes
-//! the slice: the caller builds a new one and replaces the old as a whole, or changes it under a
-//! lock.
+//! A VM's slots are a table of chunks, sorted by address, that the caller owns. [`Region::check`]
+//! checks what KVM_SET_USER_MEMORY_REGION and KVM_SET_USER_MEMORY_REGION2 were given, [`plan()`]
+//! says what that does to the table, [`insert`], [`replace`] and [`remove`] which chunks that
+//! touches, and [`find`], [`in_gfn_range`] and [`in_hva_range`] look things up. Nothing here changes
+//! a table: the caller builds a new one, of new chunks and of those that stay, and replaces the old
+//! one as a whole.
 //!
-//! An element of the slice is a [`Slot`] or anything that has one, through [`Borrow`].
+//! An element of a chunk is a [`Slot`] or anything that has one, through [`Borrow`].
 //!
 //! Source: api.rst, "4.35 KVM_SET_USER_MEMORY_REGION", "4.140 KVM_SET_USER_MEMORY_REGION2".
 //!
@@ -16,15 +17,26 @@
 
 pub mod slot;
 
-pub mod lookup;
+pub mod chunk;
 pub mod region;
+
+pub mod lookup;
 
 pub mod plan;
 
 pub use self::{
+    chunk::{
+        insert,
+        remove,
+        replace,
+        Chunk,
+        Content,
+        Edit,
+        Listed,
+        CHUNK, //
+    },
     lookup::{
         find,
-        find_id,
         in_gfn_range,
         in_hva_range,
         HvaHit, //

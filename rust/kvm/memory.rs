@@ -2,7 +2,7 @@
 
 //! A VM's memory: its slots, and the stage 2 translation that faults fill in.
 //!
-//! The lock order is: `update`, then `mmu`, under which nothing sleeps.
+//! The lock order is: `numbers`, then the one in `slots`, then `mmu`, under which nothing sleeps.
 
 mod slots;
 mod translation;

@@ -1,55 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Finding slots in a slice that is sorted by the guest's addresses.
+//! Finding slots in a table.
 
-use crate::memslot::slot::{
-    Slot,
-    SlotId, //
+use crate::memslot::{
+    chunk::{
+        chunk_of,
+        Chunk,
+        Listed, //
+    },
+    slot::Slot, //
 };
 use core::{
     borrow::Borrow,
     ops::Range, //
 };
 
-/// Returns the index of the slot that has the guest's page `gfn`.
-///
-/// `hint` is any number, best the result of the last lookup: most hit the same slot again.
+/// What an element of a chunk has.
+#[inline(always)]
+fn plain<S: Borrow<Slot>>(slot: &S) -> &Slot {
+    slot.borrow()
+}
+
+/// Returns the slot that has the guest's page `gfn`.
 #[inline]
-pub fn find<S: Borrow<Slot>>(slots: &[S], gfn: u64, hint: usize) -> Option<usize> {
-    if let Some(slot) = slots.get(hint) {
-        if slot.borrow().gfns().contains(&gfn) {
-            return Some(hint);
-        }
-    }
+pub fn find<C: Chunk>(list: &[Listed<C>], gfn: u64) -> Option<&C::Slot> {
+    let slots = list.get(chunk_of(list, gfn)?)?.slots();
     let index = slots
         .partition_point(|slot| slot.borrow().gfn <= gfn)
         .checked_sub(1)?;
     slots
         .get(index)
-        .map(S::borrow)
-        .filter(|slot| slot.gfns().contains(&gfn))
-        .map(|_| index)
+        .filter(|slot| plain(*slot).gfns().contains(&gfn))
 }
 
-/// Returns the index of the slot with the number `id`. All slots are looked at.
-pub fn find_id<S: Borrow<Slot>>(slots: &[S], id: SlotId) -> Option<usize> {
-    slots.iter().position(|slot| slot.borrow().id == id)
-}
-
-/// Returns the slots that have any of the guest's pages `gfns`, with their indices, in order.
-pub fn in_gfn_range<S: Borrow<Slot>>(
-    slots: &[S],
+/// Returns the slots that have any of the guest's pages `gfns`, in order.
+pub fn in_gfn_range<C: Chunk>(
+    list: &[Listed<C>],
     gfns: Range<u64>,
-) -> impl Iterator<Item = (usize, &S)> {
-    let first = slots.partition_point(|slot| slot.borrow().gfns().end <= gfns.start);
-    slots
-        .iter()
-        .enumerate()
+) -> impl Iterator<Item = &C::Slot> {
+    let first = chunk_of(list, gfns.start).unwrap_or(0);
+    let (start, end) = (gfns.start, if gfns.is_empty() { 0 } else { gfns.end });
+    list.iter()
         .skip(first)
-        .take_while(move |(_, slot)| {
-            let slot: &Slot = (*slot).borrow();
-            !gfns.is_empty() && slot.gfn < gfns.end
-        })
+        .take_while(move |chunk| chunk.first() < end)
+        .flat_map(Listed::slots)
+        .skip_while(move |slot| plain(*slot).gfns().end <= start)
+        .take_while(move |slot| plain(*slot).gfn < end)
 }
 
 /// A slot some of whose memory is in a range of the VMM's addresses.
@@ -63,13 +59,18 @@ pub struct HvaHit<'a, S> {
 
 /// Returns the slots that use any of the VMM's addresses `hvas`, in the order of the guest's.
 ///
-/// The same memory may be in several slots. All slots are looked at.
-pub fn in_hva_range<S: Borrow<Slot>>(
-    slots: &[S],
+/// The same memory may be in several slots. All chunks are looked at, of those that have none of the
+/// addresses only the bounds.
+pub fn in_hva_range<C: Chunk>(
+    list: &[Listed<C>],
     hvas: Range<u64>,
-) -> impl Iterator<Item = HvaHit<'_, S>> {
-    slots.iter().filter_map(move |slot| {
-        let gfns = slot.borrow().gfns_of(&hvas);
-        (!gfns.is_empty()).then_some(HvaHit { slot, gfns })
-    })
+) -> impl Iterator<Item = HvaHit<'_, C::Slot>> {
+    let (start, end) = (hvas.start, hvas.end);
+    list.iter()
+        .filter(move |chunk| start < chunk.hvas().end && chunk.hvas().start < end)
+        .flat_map(Listed::slots)
+        .filter_map(move |slot| {
+            let gfns = plain(slot).gfns_of(&hvas);
+            (!gfns.is_empty()).then_some(HvaHit { slot, gfns })
+        })
 }

@@ -56,7 +56,9 @@ impl Run<'_> {
         }
         let done = with_irqs_off(|irqs| {
             let write = Write { ipa, size, data };
-            self.vm.bus.write(irqs, &write, || memory.is_writable(ipa))
+            self.vm
+                .bus
+                .write(irqs, &write, || memory.is_writable(irqs, ipa))
         });
         if done {
             self.vcpu.counters.stats.count(Stat::BusWrite);

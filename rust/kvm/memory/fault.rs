@@ -10,18 +10,15 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*, //
 };
-use kvm_core::{
-    memslot::Flags,
-    stage2::{
-        Attributes,
-        Level,
-        MapError,
-        Mapped,
-        MemoryType,
-        Permissions,
-        Stale,
-        TableMemory, //
-    },
+use kvm_core::stage2::{
+    Attributes,
+    Level,
+    MapError,
+    Mapped,
+    MemoryType,
+    Permissions,
+    Stale,
+    TableMemory, //
 };
 use kvm_host::{
     guest_page::{
@@ -62,14 +59,12 @@ impl Memory {
     ) -> Result<Faulted> {
         let page_mask = PAGE_SIZE as u64 - 1;
         let ipa = ipa & !page_mask;
-        let (hva, flags, snapshot) = {
-            let mmu = self.mmu.lock();
-            match mmu.slots.find(ipa) {
-                Some((hva, flags)) => (hva, flags, mmu.seq.snapshot()),
-                None => return Ok(Faulted::NoMemory),
-            }
+        // In this order: a slot that is found and changes is one whose change ends later.
+        let snapshot = self.mmu.lock().seq.snapshot();
+        let slot = self.at(ipa, |slot| Some((slot.hva(ipa)?, slot.is_read_only())));
+        let Some((hva, read_only)) = slot.flatten() else {
+            return Ok(Faulted::NoMemory);
         };
-        let read_only = flags.contains(Flags::READONLY);
         if write && read_only {
             return Ok(Faulted::ReadOnly);
         }

@@ -9,7 +9,11 @@ use crate::{
             Mmu,
             BUDGET, //
         },
-        slots::Slots,
+        slots::{
+            MemorySlot,
+            Numbers,
+            Slots, //
+        },
         translation::Translation, //
     },
 };
@@ -19,6 +23,7 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*,
     sync::{
+        rcu,
         Arc,
         Mutex,
         SpinLock, //
@@ -31,7 +36,6 @@ use kernel::{
 use kvm_core::{
     invalidate::InvalidateSeq,
     ipa::IpaBits,
-    memslot::Flags,
     stage2::{
         Config,
         Format,
@@ -43,7 +47,9 @@ use kvm_core::{
 use kvm_host::{
     cache::Caches,
     guest_tlb::Stage2Registers,
+    irqs::IrqsOff,
     pinned::PinnedCpu,
+    rcu_cell::RcuCell,
     table_page::{
         TableArena,
         ZeroedPages, //
@@ -57,9 +63,11 @@ pub(crate) struct Memory {
     pub(super) ipa: IpaBits,
     pub(super) translation: Translation,
     pub(super) caches: Caches,
-    /// Serialises changes of the slots.
+    /// Held while the slots change.
     #[pin]
-    pub(super) update: Mutex<()>,
+    pub(super) numbers: Mutex<Numbers>,
+    #[pin]
+    pub(super) slots: RcuCell<Slots>,
     #[pin]
     pub(super) mmu: SpinLock<Mmu>,
 }
@@ -78,6 +86,7 @@ impl Memory {
             .max(1)
             .next_power_of_two()
             .trailing_zeros();
+        let slots = Slots::none()?;
         let arena = TableArena::new()?;
         let root =
             TableAddr::new(arena.add(ZeroedPages::new(order)?), config.granule).ok_or(ENOMEM)?;
@@ -89,9 +98,9 @@ impl Memory {
             ipa,
             translation,
             caches: Caches::of_system(),
-            update <- new_mutex!((), "kvm_vhe::Memory::update"),
+            numbers <- new_mutex!(Numbers::new(), "kvm_vhe::Memory::numbers"),
+            slots <- RcuCell::new(slots),
             mmu <- new_spinlock!(Mmu {
-                slots: Slots::new(),
                 stage2,
                 arena,
                 seq: InvalidateSeq::new(),
@@ -146,20 +155,28 @@ impl Memory {
         self.ipa.size()
     }
 
+    /// What `f` says of the slot at a guest address, if there is one. `f` must not sleep.
+    #[inline]
+    pub(super) fn at<R>(&self, ipa: u64, f: impl FnOnce(&MemorySlot) -> R) -> Option<R> {
+        let rcu = rcu::read_lock();
+        self.slots.read_rcu(&rcu).find(ipa).map(f)
+    }
+
     /// Whether there is memory at a guest address that the guest may write to.
-    pub(crate) fn is_writable(&self, ipa: u64) -> bool {
-        let slot = self.mmu.lock().slots.find(ipa);
-        slot.is_some_and(|(_, flags)| !flags.contains(Flags::READONLY))
+    #[inline]
+    pub(crate) fn is_writable(&self, irqs: &IrqsOff, ipa: u64) -> bool {
+        let slot = self.slots.read(irqs).find(ipa);
+        slot.is_some_and(|slot| !slot.is_read_only())
     }
 
     /// Whether there is memory at a guest address.
     pub(crate) fn is_memory(&self, ipa: u64) -> bool {
-        self.mmu.lock().slots.find(ipa).is_some()
+        self.at(ipa, |_| ()).is_some()
     }
 
     /// Reads guest memory within a page. May sleep.
     pub(crate) fn read(&self, ipa: u64, data: &mut [u8]) -> Result {
-        let (hva, _) = self.mmu.lock().slots.find(ipa).ok_or(EFAULT)?;
+        let hva = self.at(ipa, |slot| slot.hva(ipa)).flatten().ok_or(EFAULT)?;
         let at = hva + ipa as usize % PAGE_SIZE;
         UserSlice::new(UserPtr::from_addr(at), data.len())
             .reader()
@@ -168,10 +185,10 @@ impl Memory {
 
     /// Writes guest memory within a page. May sleep.
     pub(crate) fn write(&self, ipa: u64, data: &[u8]) -> Result {
-        let (hva, flags) = self.mmu.lock().slots.find(ipa).ok_or(EFAULT)?;
-        if flags.contains(Flags::READONLY) {
-            return Err(EFAULT);
-        }
+        let hva = self
+            .at(ipa, |slot| slot.hva(ipa).filter(|_| !slot.is_read_only()))
+            .flatten()
+            .ok_or(EFAULT)?;
         let at = hva + ipa as usize % PAGE_SIZE;
         UserSlice::new(UserPtr::from_addr(at), data.len())
             .writer()

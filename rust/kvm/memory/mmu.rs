@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The slots and the tables, which one lock protects.
+//! The tables, which one lock protects.
 
 use crate::memory::{
-    slots::Slots,
     tables::{
         Reserve,
         Tables, //
@@ -25,7 +24,6 @@ pub(super) const BUDGET: u32 = 512;
 
 /// What the lock of the tables protects.
 pub(super) struct Mmu {
-    pub(super) slots: Slots,
     pub(super) stage2: Stage2,
     pub(super) arena: TableArena,
     pub(super) seq: InvalidateSeq,

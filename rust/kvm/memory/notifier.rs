@@ -7,17 +7,13 @@ use crate::memory::{
     mmu::BUDGET, //
 };
 use core::ops::Range;
-use kernel::page::PAGE_SIZE;
-use kvm_core::{
-    memslot,
-    stage2::Progress, //
-};
+use kernel::sync::rcu;
+use kvm_core::stage2::Progress;
 use kvm_host::mmu_notifier::MmuCallbacks;
 
 impl MmuCallbacks for Memory {
     fn invalidate_range_start(&self, range: Range<usize>, _may_block: bool) {
         let hvas = range.start as u64..range.end as u64;
-        let page = PAGE_SIZE as u64;
         // From the record on no fault maps anything in the range, so the lock may be released
         // between steps: a range may be all of a large VM's memory.
         self.mmu.lock().seq.begin(hvas.clone());
@@ -25,10 +21,13 @@ impl MmuCallbacks for Memory {
         let mut from = 0;
         loop {
             let mut mmu = self.mmu.lock();
-            // The slots may change meanwhile, and whoever changes one unmaps it.
-            let hit = memslot::in_hva_range(mmu.slots.as_slice(), hvas.clone())
-                .map(|hit| hit.gfns.start * page..hit.gfns.end * page)
-                .find(|gpas| gpas.end > from);
+            // The slots may change meanwhile, and whoever changes one unmaps it. Those by which
+            // somebody has mapped anything are seen here: they looked before they had the lock.
+            let hit = {
+                let rcu = rcu::read_lock();
+                let mut hits = self.slots.read_rcu(&rcu).in_hvas(hvas.clone());
+                hits.find(|gpas| gpas.end > from)
+            };
             let Some(gpas) = hit else { break };
 
             from = match mmu.with_tables(&self.translation, None, |stage2, tables| {

@@ -8,7 +8,6 @@ use kernel::{
     prelude::*, //
 };
 use kvm_core::memslot::{
-    self,
     Change,
     Errno,
     Flags,
@@ -16,7 +15,10 @@ use kvm_core::memslot::{
     Region,
     Request, //
 };
-use kvm_host::uapi::kvm_userspace_memory_region2;
+use kvm_host::{
+    rcu_cell::Fresh,
+    uapi::kvm_userspace_memory_region2, //
+};
 
 impl Memory {
     /// KVM_SET_USER_MEMORY_REGION2.
@@ -43,51 +45,41 @@ impl Memory {
             },
         )
         .map_err(|refusal| errno(refusal.errno()))?;
-        let _update = self.update.lock();
+        let mut numbers = self.numbers.lock();
+        let mut slots = self.slots.update();
 
-        // Only this function changes the slots, under `update`: what is looked at here stays.
-        let (change, room) = {
-            let mmu = self.mmu.lock();
-            let change = memslot::plan(
-                mmu.slots.as_slice(),
-                &region,
-                mmu.slots.index_of(region.id()),
-            )
+        let change = slots
+            .plan(&region, &numbers)
             .map_err(|refusal| errno(refusal.errno()))?;
-            (change, mmu.slots.room_for(region.id()))
-        };
         let gone = match change {
             Change::Nothing => return Ok(()),
             Change::Create { .. } => None,
-            Change::Delete { at } | Change::Flags { at, .. } => Some(at),
-            Change::Move { from, .. } => Some(from),
+            Change::Delete { old } | Change::Flags { old, .. } | Change::Move { old, .. } => {
+                Some(old)
+            }
         };
-        // Nothing is allocated under the lock.
-        let mut slots = KVVec::with_capacity(room.slots, GFP_KERNEL_ACCOUNT)?;
-        let mut starts = KVVec::with_capacity(room.starts, GFP_KERNEL_ACCOUNT)?;
-        let gone = gone.and_then(|at| self.mmu.lock().slots.as_slice().get(at).copied());
+        let fresh = Fresh::new(slots.changed(&change)?)?;
+        numbers.make_room(region.id())?;
 
-        if let Some(gone) = &gone {
-            // Unmapped while it is still listed: a notifier that does not find the slot must not
-            // find that the guest can still reach what was in it. Nothing of it is mapped again
-            // until the invalidation that is recorded here has ended.
-            self.mmu.lock().seq.begin(gone.hvas());
-            let page = PAGE_SIZE as u64;
-            let gfns = gone.gfns();
-            self.unmap(gfns.start * page..gfns.end * page);
-        }
+        // Nothing fails from here on.
+        let Some(gone) = gone else {
+            // A fault that looked at the old slots and found one has found what is still there.
+            slots.replace(fresh);
+            numbers.follow(&change);
+            return Ok(());
+        };
+        // Unmapped while it is still listed: a notifier that does not find the slot must not find that
+        // the guest can still reach what was in it. Nothing of it is mapped again until the
+        // invalidation that is recorded here has ended, and then by nobody who looked it up before.
+        self.mmu.lock().seq.begin(gone.hvas());
+        let page = PAGE_SIZE as u64;
+        let gfns = gone.gfns();
+        self.unmap(gfns.start * page..gfns.end * page);
 
-        let mmu = &mut *self.mmu.lock();
-        let changed = mmu
-            .slots
-            .make_room(&room, &mut slots, &mut starts)
-            .and_then(|()| mmu.slots.change(change));
-        // A fault that looked at the old slots must not map what it found.
-        if gone.is_none() {
-            mmu.seq.begin(0..u64::MAX);
-        }
-        mmu.seq.end();
-        changed
+        slots.replace(fresh);
+        numbers.follow(&change);
+        self.mmu.lock().seq.end();
+        Ok(())
     }
 }
 

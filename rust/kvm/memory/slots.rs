@@ -1,133 +1,194 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A VM's slots, by guest address and by number.
+//! A VM's slots, by guest address, by number and by the VMM's address.
 
+use core::{
+    borrow::Borrow,
+    ops::Range, //
+};
 use kernel::{
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 use kvm_core::memslot::{
     self,
     Change,
+    Edit,
     Flags,
+    Listed,
     Slot,
     SlotId, //
 };
+use kvm_host::rcu_cell::Fresh;
 
-/// In [`Slots::starts`], a slot that does not exist.
-const NO_SLOT: u64 = u64::MAX;
-
-/// A VM's slots.
-pub(super) struct Slots {
-    /// The slots by guest address.
-    slots: KVVec<Slot>,
-    /// The first guest page of each slot by its number, by which it is found in `slots`.
-    starts: KVVec<u64>,
+/// A slot of a VM.
+#[derive(Clone)]
+pub(super) struct MemorySlot {
+    slot: Slot,
 }
 
-/// The capacities that a change of the slots needs; 0 where there is enough.
-pub(super) struct Room {
-    pub(super) slots: usize,
-    pub(super) starts: usize,
+impl Borrow<Slot> for MemorySlot {
+    #[inline(always)]
+    fn borrow(&self) -> &Slot {
+        &self.slot
+    }
+}
+
+impl MemorySlot {
+    /// The VMM's address of a guest address that is in the slot.
+    #[inline]
+    pub(super) fn hva(&self, ipa: u64) -> Option<usize> {
+        Some(self.slot.hva_of(ipa / PAGE_SIZE as u64)? as usize)
+    }
+
+    /// Whether the guest must not write to it.
+    #[inline]
+    pub(super) fn is_read_only(&self) -> bool {
+        self.slot.flags().contains(Flags::READONLY)
+    }
+}
+
+/// The slots of a chunk.
+#[derive(Clone)]
+struct Chunk(Arc<KVec<MemorySlot>>);
+
+impl memslot::Chunk for Chunk {
+    type Slot = MemorySlot;
+
+    #[inline(always)]
+    fn slots(&self) -> &[MemorySlot] {
+        &self.0
+    }
+}
+
+/// A VM's slots. They do not change: others come in their place.
+pub(super) struct Slots {
+    list: KVVec<Listed<Chunk>>,
 }
 
 impl Slots {
-    pub(super) fn new() -> Self {
-        Self {
-            slots: KVVec::new(),
-            starts: KVVec::new(),
-        }
+    /// No slots.
+    pub(super) fn none() -> Result<Fresh<Self>> {
+        Fresh::new(Self { list: KVVec::new() })
     }
 
-    /// The slots by guest address.
-    pub(super) fn as_slice(&self) -> &[Slot] {
-        &self.slots
+    /// The slot at a guest address.
+    #[inline]
+    pub(super) fn find(&self, ipa: u64) -> Option<&MemorySlot> {
+        memslot::find(&self.list, ipa / PAGE_SIZE as u64)
     }
 
-    /// The VMM's address of a guest address, and the slot's flags.
-    pub(super) fn find(&self, ipa: u64) -> Option<(usize, Flags)> {
+    /// The guest addresses that use some of the VMM's, in order, from the first beyond `from`.
+    pub(super) fn in_hvas(&self, hvas: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
         let page = PAGE_SIZE as u64;
-        let slot = self.slots.get(memslot::find(&self.slots, ipa / page, 0)?)?;
-        Some((slot.hva_of(ipa / page)? as usize, slot.flags()))
+        memslot::in_hva_range(&self.list, hvas)
+            .map(move |hit| hit.gfns.start * page..hit.gfns.end * page)
     }
 
-    /// The index of the slot with this number.
-    pub(super) fn index_of(&self, id: SlotId) -> Option<usize> {
-        let start = *self.starts.get(usize::from(id.get()))?;
-        memslot::find(&self.slots, start, 0)
+    /// What a request does to the slots.
+    ///
+    /// # Errors
+    ///
+    /// As [`memslot::plan()`].
+    pub(super) fn plan(
+        &self,
+        region: &memslot::Region,
+        numbers: &Numbers,
+    ) -> Result<Change, memslot::Refusal> {
+        let old = numbers
+            .first_page(region.id())
+            .and_then(|gfn| memslot::find(&self.list, gfn));
+        memslot::plan(&self.list, region, old.map(Borrow::borrow))
     }
 
-    /// What a change of the slot with this number needs at most.
-    pub(super) fn room_for(&self, id: SlotId) -> Room {
-        let number = usize::from(id.get());
-
-        Room {
-            slots: if self.slots.len() < self.slots.capacity() {
-                0
-            } else {
-                (self.slots.len() * 2).max(8)
-            },
-            starts: if number < self.starts.len() {
-                0
-            } else {
-                (number + 1).next_power_of_two().max(8)
-            },
-        }
-    }
-
-    fn insert(&mut self, at: usize, slot: Slot) -> Result {
-        let start = self
-            .starts
-            .get_mut(usize::from(slot.id().get()))
-            .ok_or(ENOMEM)?;
-        self.slots
-            .insert_within_capacity(at, slot)
-            .map_err(|_| ENOMEM)?;
-        *start = slot.gfns().start;
-        Ok(())
-    }
-
-    fn remove(&mut self, at: usize) -> Result<Slot> {
-        let slot = self.slots.remove(at).map_err(|_| EINVAL)?;
-        if let Some(start) = self.starts.get_mut(usize::from(slot.id().get())) {
-            *start = NO_SLOT;
-        }
-        Ok(slot)
-    }
-
-    /// Takes the new storage, if there is any, for what is there.
-    pub(super) fn make_room(
-        &mut self,
-        room: &Room,
-        slots: &mut KVVec<Slot>,
-        starts: &mut KVVec<u64>,
-    ) -> Result {
-        if room.slots != 0 {
-            slots.extend_from_slice(&self.slots, GFP_ATOMIC)?;
-            core::mem::swap(&mut self.slots, slots);
-        }
-        if room.starts != 0 {
-            starts.extend_from_slice(&self.starts, GFP_ATOMIC)?;
-            starts.resize(room.starts, NO_SLOT, GFP_ATOMIC)?;
-            core::mem::swap(&mut self.starts, starts);
-        }
-        Ok(())
-    }
-
-    /// Changes the slots, for which there is room.
-    pub(super) fn change(&mut self, change: Change) -> Result {
+    /// The slots after a change.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn changed(&self, change: &Change) -> Result<Self> {
+        let with = |slot: &Slot| MemorySlot { slot: *slot };
         match change {
-            Change::Nothing => Ok(()),
-            Change::Create { at, slot } => self.insert(at, slot),
-            Change::Delete { at } => self.remove(at).map(|_| ()),
-            Change::Move { from, to, slot } => {
-                self.remove(from)?;
-                self.insert(to, slot)
+            Change::Nothing => self.edited(None),
+            Change::Create { slot } => self.inserted(&with(slot)),
+            Change::Delete { old } => self.removed(old),
+            Change::Move { old, slot } => self.removed(old)?.inserted(&with(slot)),
+            Change::Flags { slot, .. } => self.edited(memslot::replace(&self.list, &with(slot))),
+        }
+    }
+
+    fn inserted(&self, new: &MemorySlot) -> Result<Self> {
+        self.edited(Some(memslot::insert(&self.list, new)))
+    }
+
+    fn removed(&self, old: &Slot) -> Result<Self> {
+        self.edited(memslot::remove(&self.list, old.gfns().start))
+    }
+
+    fn edited(&self, edit: Option<Edit<'_, MemorySlot>>) -> Result<Self> {
+        let edit = edit.ok_or(EINVAL)?;
+        let before = self.list.get(..edit.replaced.start).ok_or(EINVAL)?;
+        let after = self.list.get(edit.replaced.end..).ok_or(EINVAL)?;
+        let mut list = KVVec::with_capacity(edit.len_after(self.list.len()), GFP_KERNEL_ACCOUNT)?;
+
+        list.extend_from_slice(before, GFP_KERNEL_ACCOUNT)?;
+        for content in edit.contents() {
+            let mut slots = KVec::with_capacity(content.len(), GFP_KERNEL_ACCOUNT)?;
+            for slot in content.slots() {
+                slots.push(slot.clone(), GFP_KERNEL_ACCOUNT)?;
             }
-            Change::Flags { at, slot } => {
-                *self.slots.get_mut(at).ok_or(EINVAL)? = slot;
-                Ok(())
+            let chunk = Chunk(Arc::new(slots, GFP_KERNEL_ACCOUNT)?);
+            list.push(Listed::new(chunk).ok_or(EINVAL)?, GFP_KERNEL_ACCOUNT)?;
+        }
+        list.extend_from_slice(after, GFP_KERNEL_ACCOUNT)?;
+        Ok(Self { list })
+    }
+}
+
+/// In [`Numbers`], a slot that does not exist.
+const NO_SLOT: u64 = u64::MAX;
+
+/// The first guest page of each slot, by its number.
+pub(super) struct Numbers(KVVec<u64>);
+
+impl Numbers {
+    pub(super) const fn new() -> Self {
+        Self(KVVec::new())
+    }
+
+    fn first_page(&self, id: SlotId) -> Option<u64> {
+        self.0
+            .get(usize::from(id.get()))
+            .copied()
+            .filter(|gfn| *gfn != NO_SLOT)
+    }
+
+    /// Makes room for a number.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn make_room(&mut self, id: SlotId) -> Result {
+        let number = usize::from(id.get());
+        if number >= self.0.len() {
+            let len = (number + 1).next_power_of_two().max(8);
+            self.0.resize(len, NO_SLOT, GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(())
+    }
+
+    /// Follows a change of a slot for whose number there is room.
+    pub(super) fn follow(&mut self, change: &Change) {
+        let (id, gfn) = match change {
+            Change::Nothing => return,
+            Change::Delete { old } => (old.id(), NO_SLOT),
+            Change::Create { slot } | Change::Move { slot, .. } | Change::Flags { slot, .. } => {
+                (slot.id(), slot.gfns().start)
             }
+        };
+        if let Some(known) = self.0.get_mut(usize::from(id.get())) {
+            *known = gfn;
         }
     }
 }

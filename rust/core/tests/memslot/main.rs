@@ -10,15 +10,17 @@ use kvm_core::{
         find,
         in_gfn_range,
         in_hva_range,
-        plan,
+        remove,
         Change,
         Errno,
         Flags,
         Limits,
+        Listed,
         Region,
         Request,
         Slot,
-        SlotId, //
+        SlotId,
+        CHUNK, //
     },
 };
 use model::{
@@ -27,6 +29,7 @@ use model::{
     set,
     specified,
     Model,
+    Shared,
     Slots,
     GUEST_MEMFD,
     LIMITS,
@@ -35,7 +38,10 @@ use model::{
     READONLY, //
 };
 use proptest::prelude::*;
-use std::rc::Rc;
+use std::{
+    ops::Range,
+    rc::Rc, //
+};
 
 /// Numbers of pages that tend to hit each other and the limits.
 fn any_request() -> impl Strategy<Value = Request> {
@@ -86,6 +92,137 @@ fn any_request() -> impl Strategy<Value = Request> {
     )
 }
 
+/// Looks things up as the table does, and in all slots one by one.
+fn lookups(slots: &Slots, range: Range<u64>, hvas: Range<u64>) -> Result<(), TestCaseError> {
+    for gfn in 0..40 {
+        let expected = slots.iter().find(|slot| slot.gfns().contains(&gfn));
+        prop_assert_eq!(find(&slots.list, gfn), expected);
+        if let Some(slot) = expected {
+            let hva = slot.hva_of(gfn).unwrap();
+            prop_assert_eq!(hva, slot.hvas().start + ((gfn - slot.gfns().start) << 12));
+        }
+        for slot in slots.iter() {
+            prop_assert_eq!(slot.hva_of(gfn).is_some(), slot.gfns().contains(&gfn));
+        }
+    }
+    let found: Vec<_> = in_gfn_range(&slots.list, range.clone()).collect();
+    let expected: Vec<_> = slots
+        .iter()
+        .filter(|slot| {
+            let own = slot.gfns();
+            own.start.max(range.start) < own.end.min(range.end)
+        })
+        .collect();
+    prop_assert_eq!(found, expected);
+
+    let found: Vec<_> = in_hva_range(&slots.list, hvas.clone())
+        .flat_map(|hit| hit.gfns.map(|gfn| (hit.slot.id(), gfn)))
+        .collect();
+    let expected: Vec<_> = slots
+        .iter()
+        .flat_map(|slot| {
+            let first = slot.gfns().start;
+            // The range is small; the rest of a huge slot is not in it.
+            let pages = slot.pages().min(64);
+            (first..first + pages).map(move |gfn| (slot.id(), gfn, slot.hva_of(gfn).unwrap()))
+        })
+        .filter(|(_, _, hva)| *hva < hvas.end && hvas.start < hva + PAGE && !hvas.is_empty())
+        .map(|(id, gfn, _)| (id, gfn))
+        .collect();
+    prop_assert_eq!(found, expected);
+    Ok(())
+}
+
+/// Whether the table is in the shape that keeps it fast.
+fn well_shaped(slots: &Slots) -> Result<(), TestCaseError> {
+    let sizes: Vec<_> = slots.list.iter().map(|c| c.slots().len()).collect();
+    prop_assert!(
+        sizes.iter().all(|size| (1..=CHUNK).contains(size)),
+        "{:?}",
+        sizes
+    );
+    prop_assert!(
+        sizes.windows(2).all(|two| two[0] + two[1] > CHUNK / 2),
+        "{:?}",
+        sizes
+    );
+    let all: Vec<_> = slots.iter().collect();
+    prop_assert!(all
+        .windows(2)
+        .all(|two| two[0].gfns().end <= two[1].gfns().start));
+    Ok(())
+}
+
+/// A step of a VMM with many slots: those that come in a row, from below or from above, one at any
+/// place, one that goes or moves.
+#[derive(Clone, Debug)]
+enum Step {
+    Row { from: u32, count: u32, up: bool },
+    Gone { from: u32, count: u32 },
+    One(u32),
+    Moved { number: u32, to: u32 },
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (0..400u32, 1..200u32, any::<bool>())
+            .prop_map(|(from, count, up)| Step::Row { from, count, up }),
+        1 => (0..400u32, 1..150u32).prop_map(|(from, count)| Step::Gone { from, count }),
+        4 => (0..600u32).prop_map(Step::One),
+        4 => (0..600u32, 0..600u32).prop_map(|(number, to)| Step::Moved { number, to }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Many slots against a plain vector of them: slot `n` has page `places[n]`.
+    #[test]
+    fn many(steps in prop::collection::vec(any_step(), 1..40), hva in 0..600u64) {
+        let mut slots = Slots::new();
+        let mut places: Vec<Option<u64>> = vec![None; 600];
+        // The VMM's memory is in another order.
+        let hva_of = |number: u32| (u64::from(number) * 7919 % 600) << 12;
+        for step in steps {
+            let wanted: Vec<(u32, Option<u64>)> = match step {
+                Step::Row { from, count, up } => (0..count)
+                    .map(|n| from + if up { n } else { count - 1 - n })
+                    .map(|n| (n, Some(u64::from(n))))
+                    .collect(),
+                Step::Gone { from, count } => (from..from + count).map(|n| (n, None)).collect(),
+                Step::One(n) => vec![(n, Some(u64::from(n)))],
+                Step::Moved { number, to } => vec![(number, Some(u64::from(to)))],
+            };
+            for (number, gfn) in wanted {
+                let at = number as usize;
+                let size = if gfn.is_some() { PAGE } else { 0 };
+                let r = request(number, 0, gfn.unwrap_or(0) << 12, size, hva_of(number));
+                let taken = gfn.is_some() && places[at] != gfn && places.contains(&gfn);
+                let expected = if taken {
+                    Err(Errno::Eexist)
+                } else if gfn.is_none() && places[at].is_none() {
+                    Err(Errno::Einval)
+                } else {
+                    places[at] = gfn;
+                    Ok(())
+                };
+                prop_assert_eq!(set(&mut slots, &r, &LIMITS).map(|_| ()), expected, "{:?}", r);
+            }
+            well_shaped(&slots)?;
+        }
+        prop_assert_eq!(slots.iter().count(), places.iter().flatten().count());
+        for (number, gfn) in places.iter().enumerate() {
+            let id = SlotId::new(number as u16).unwrap();
+            let slot = slots.find_id(id);
+            prop_assert_eq!(slot.map(|slot| slot.gfns().start), *gfn);
+            if let Some(gfn) = *gfn {
+                prop_assert_eq!(find(&slots.list, gfn).map(Slot::id), Some(id));
+            }
+        }
+        lookups(&slots, hva..hva + 70, hva << 12..(hva + 70) << 12)?;
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
@@ -95,7 +232,6 @@ proptest! {
         memfd: bool,
         gfns in (0..40u64, 0..8u64),
         hvas in (0xf_000..0x1_a000u64, 0..0x3000u64),
-        hint in 0..8usize,
     ) {
         let known = LOG | READONLY | if memfd { GUEST_MEMFD } else { 0 };
         let limits = Limits { flags: Flags::from_raw(known), ..LIMITS };
@@ -103,71 +239,30 @@ proptest! {
         let mut model = Model::new();
         for r in &requests {
             let before = slots.clone();
+            let was = content(&before);
             let expected = specified(&mut model, r, known, 1 << 36, 1 << 48);
             let done = set(&mut slots, r, &limits);
             prop_assert_eq!(done.map(|_| ()), expected, "{:?}", r);
-            if done.is_err() || done == Ok(Change::Nothing) {
-                prop_assert_eq!(&slots, &before);
-            }
+            prop_assert_eq!(&content(&slots), &model);
             // What the change is called is what it is.
             match done {
-                Ok(Change::Create { .. }) => prop_assert_eq!(slots.len(), before.len() + 1),
-                Ok(Change::Delete { .. }) => prop_assert_eq!(slots.len(), before.len() - 1),
-                Ok(Change::Move { from, to, slot }) => {
-                    prop_assert_eq!(before[from].id(), slot.id());
-                    prop_assert!(before[from].gfns() != slots[to].gfns());
+                Ok(Change::Create { .. }) => prop_assert_eq!(model.len(), was.len() + 1),
+                Ok(Change::Delete { .. }) => prop_assert_eq!(model.len(), was.len() - 1),
+                Ok(Change::Move { old, slot }) => {
+                    prop_assert_eq!(old.id(), slot.id());
+                    prop_assert_eq!(old.pages(), slot.pages());
+                    prop_assert!(old.gfns() != slot.gfns());
                 }
-                Ok(Change::Flags { at, .. }) => {
-                    prop_assert_eq!(before[at].gfns(), slots[at].gfns());
-                    prop_assert!(before[at].flags() != slots[at].flags());
+                Ok(Change::Flags { old, slot }) => {
+                    prop_assert_eq!(old.gfns(), slot.gfns());
+                    prop_assert!(old.flags() != slot.flags());
                 }
-                _ => {}
+                Ok(Change::Nothing) | Err(_) => prop_assert_eq!(&was, &model),
             }
-            for pair in slots.windows(2) {
-                prop_assert!(pair[0].gfns().end <= pair[1].gfns().start);
-            }
-            prop_assert_eq!(&content(&slots), &model);
+            // What somebody still looks at is what it was.
+            prop_assert_eq!(content(&before), was);
         }
-
-        // Lookups.
-        for gfn in 0..40 {
-            let expected = slots.iter().position(|slot| slot.gfns().contains(&gfn));
-            prop_assert_eq!(find(&slots, gfn, hint), expected);
-            if let Some(index) = expected {
-                let slot = &slots[index];
-                let hva = slot.hva_of(gfn).unwrap();
-                prop_assert_eq!(hva, slot.hvas().start + ((gfn - slot.gfns().start) << 12));
-            }
-            for slot in &slots {
-                prop_assert_eq!(slot.hva_of(gfn).is_some(), slot.gfns().contains(&gfn));
-            }
-        }
-        let range = gfns.0..gfns.0 + gfns.1;
-        let found: Vec<_> = in_gfn_range(&slots, range.clone()).map(|(index, _)| index).collect();
-        let expected: Vec<_> = (0..slots.len())
-            .filter(|index| {
-                let own = slots[*index].gfns();
-                own.start.max(range.start) < own.end.min(range.end)
-            })
-            .collect();
-        prop_assert_eq!(found, expected);
-
-        let range = hvas.0..hvas.0 + hvas.1;
-        let found: Vec<_> = in_hva_range(&slots, range.clone())
-            .flat_map(|hit| hit.gfns.map(|gfn| (hit.slot.id(), gfn)))
-            .collect();
-        let expected: Vec<_> = slots
-            .iter()
-            .flat_map(|slot| {
-                let first = slot.gfns().start;
-                // The range is small; the rest of a huge slot is not in it.
-                let pages = slot.pages().min(64);
-                (first..first + pages).map(move |gfn| (slot.id(), gfn, slot.hva_of(gfn).unwrap()))
-            })
-            .filter(|(_, _, hva)| *hva < range.end && range.start < hva + PAGE && !range.is_empty())
-            .map(|(id, gfn, _)| (id, gfn))
-            .collect();
-        prop_assert_eq!(found, expected);
+        lookups(&slots, gfns.0..gfns.0 + gfns.1, hvas.0..hvas.0 + hvas.1)?;
     }
 
     #[test]
@@ -178,10 +273,10 @@ proptest! {
             let mut slots = Slots::new();
             let good = request(1, 0, gfn << shift, pages << shift, 1 << 40);
             let created = set(&mut slots, &good, &limits);
-            let is_first = matches!(created, Ok(Change::Create { at: 0, .. }));
-            prop_assert!(is_first);
-            prop_assert_eq!(slots[0].gfns(), gfn..gfn + pages);
-            prop_assert_eq!(slots[0].hvas(), 1 << 40..(1 << 40) + (pages << shift));
+            prop_assert!(created.is_ok());
+            let slot = *find(&slots.list, gfn).unwrap();
+            prop_assert_eq!(slot.gfns(), gfn..gfn + pages);
+            prop_assert_eq!(slot.hvas(), 1 << 40..(1 << 40) + (pages << shift));
             let odd = odd & ((1 << shift) - 1);
             prop_assume!(odd != 0);
             let bad = request(2, 0, 1 << 30, odd, 1 << 40);
@@ -222,23 +317,26 @@ fn all_slots() {
     let mut slots = Slots::new();
     for slot in 0..count {
         let at = u64::from(slot) * size;
-        let region = Region::check(&request(slot, 0, at, size, 0x1000_0000 + at), &LIMITS);
-        let change = plan(&slots, &region.unwrap(), None).unwrap();
-        let Change::Create { at, slot } = change else {
-            panic!("{change:?}");
-        };
-        slots.insert(at, Rc::new(slot));
+        let change = set(
+            &mut slots,
+            &request(slot, 0, at, size, 0x1000_0000 + at),
+            &LIMITS,
+        );
+        assert!(matches!(change, Ok(Change::Create { .. })));
     }
     let at = u64::from(count) * size;
     for slot in [count, 0xffff, 1 << 16] {
         let one_more = request(slot, 0, at, size, 0x1000_0000 + at);
         assert_eq!(set(&mut slots, &one_more, &LIMITS), Err(Errno::Einval));
     }
-    assert_eq!(slots.len(), 32767);
+    assert_eq!(slots.iter().count(), 32767);
+    // In the order of their addresses, they fill the chunks.
+    assert_eq!(slots.list.len(), 32767usize.div_ceil(CHUNK));
     for slot in [0, 1, 16384, 32766] {
-        assert_eq!(find(&slots, slot as u64 * 512 + 511, 0), Some(slot));
+        let found = find(&slots.list, u64::from(slot) * 512 + 511);
+        assert_eq!(found.map(|slot| slot.id().get()), Some(slot));
     }
-    assert_eq!(find(&slots, u64::from(count) * 512, usize::MAX), None);
+    assert_eq!(find(&slots.list, u64::from(count) * 512), None);
 }
 
 #[test]
@@ -254,15 +352,13 @@ fn messages() {
     );
 }
 
-/// A slot that is found through a plain reference, and a hint that is out of range.
 #[test]
-fn elements_may_be_anything_with_a_slot() {
-    let mut slots = Slots::new();
-    let created = set(&mut slots, &request(3, 0, PAGE, PAGE, 0), &LIMITS);
-    assert!(matches!(created, Ok(Change::Create { at: 0, .. })));
-    let plain: Vec<Slot> = slots.iter().map(|slot| **slot).collect();
-    assert_eq!(find(&plain, 1, usize::MAX), Some(0));
-    assert_eq!(find(&plain, 2, 0), None);
-    assert_eq!(find::<Slot>(&[], 0, 0), None);
+fn nothing_is_found_where_nothing_is() {
+    let none = Slots::new().list;
+    assert_eq!(find(&none, 0), None);
+    assert_eq!(in_gfn_range(&none, 0..u64::MAX).count(), 0);
+    assert_eq!(in_hva_range(&none, 0..u64::MAX).count(), 0);
+    assert!(remove(&none, 0).is_none());
+    assert!(Listed::new(Shared(Rc::new(Vec::new()))).is_none());
     assert_eq!(SlotId::new(32767), None);
 }

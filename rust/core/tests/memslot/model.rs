@@ -6,16 +6,23 @@ use kvm_core::{
     granule::Granule,
     ipa::IpaBits,
     memslot::{
-        find_id,
+        find,
+        insert,
         plan,
+        remove,
+        replace,
         Change,
+        Chunk,
+        Edit,
         Errno,
         Flags,
         Limits,
+        Listed,
         Refusal,
         Region,
         Request,
-        Slot, //
+        Slot,
+        SlotId, //
     },
 };
 use std::{
@@ -40,26 +47,80 @@ pub const LIMITS: Limits = Limits {
     flags: Flags::LOG_DIRTY_PAGES.union(Flags::READONLY),
 };
 
-/// A VM's slots as a host would keep them: shared with snapshots that are still in use.
-pub type Slots = Vec<Rc<Slot>>;
+/// Slots that are shared with tables that are still in use.
+#[derive(Clone, Debug)]
+pub struct Shared(pub Rc<Vec<Slot>>);
+
+impl Chunk for Shared {
+    type Slot = Slot;
+
+    fn slots(&self) -> &[Slot] {
+        &self.0
+    }
+}
+
+/// A VM's slots as a host would keep them.
+#[derive(Clone, Default, Debug)]
+pub struct Slots {
+    pub list: Vec<Listed<Shared>>,
+    /// The first page of each slot.
+    numbers: BTreeMap<SlotId, u64>,
+}
+
+impl Slots {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All slots, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.list.iter().flat_map(Listed::slots)
+    }
+
+    /// The slot with a number.
+    pub fn find_id(&self, id: SlotId) -> Option<&Slot> {
+        let slot = find(&self.list, *self.numbers.get(&id)?).unwrap();
+        assert_eq!(slot.id(), id);
+        Some(slot)
+    }
+}
+
+/// The list that an edit makes.
+fn edited(list: &[Listed<Shared>], edit: Edit<'_, Slot>) -> Vec<Listed<Shared>> {
+    let mut new = list[..edit.replaced.start].to_vec();
+    for content in edit.contents() {
+        let slots: Vec<Slot> = content.slots().copied().collect();
+        assert_eq!(slots.len(), content.len());
+        new.push(Listed::new(Shared(Rc::new(slots))).unwrap());
+    }
+    new.extend_from_slice(&list[edit.replaced.end..]);
+    assert_eq!(new.len(), edit.len_after(list.len()));
+    new
+}
 
 /// Does what KVM_SET_USER_MEMORY_REGION does.
 pub fn set(slots: &mut Slots, request: &Request, limits: &Limits) -> Result<Change, Errno> {
     let region = Region::check(request, limits).map_err(Refusal::errno)?;
-    let old = find_id(slots, region.id());
-    let change = plan(slots, &region, old).map_err(Refusal::errno)?;
-    match change {
-        Change::Nothing => {}
-        Change::Create { at, slot } => slots.insert(at, Rc::new(slot)),
-        Change::Delete { at } => {
-            slots.remove(at);
+    let old = slots.find_id(region.id());
+    let change = plan(&slots.list, &region, old).map_err(Refusal::errno)?;
+    let list = &slots.list;
+    slots.list = match &change {
+        Change::Nothing => return Ok(change),
+        Change::Create { slot } => edited(list, insert(list, slot)),
+        Change::Delete { old } => edited(list, remove(list, old.gfns().start).unwrap()),
+        Change::Move { old, slot } => {
+            let list = edited(list, remove(list, old.gfns().start).unwrap());
+            edited(&list, insert(&list, slot))
         }
-        Change::Move { from, to, slot } => {
-            slots.remove(from);
-            slots.insert(to, Rc::new(slot));
+        Change::Flags { slot, .. } => edited(list, replace(list, slot).unwrap()),
+    };
+    match &change {
+        Change::Delete { old } => slots.numbers.remove(&old.id()),
+        Change::Create { slot } | Change::Move { slot, .. } | Change::Flags { slot, .. } => {
+            slots.numbers.insert(slot.id(), slot.gfns().start)
         }
-        Change::Flags { at, slot } => slots[at] = Rc::new(slot),
-    }
+        Change::Nothing => None,
+    };
     Ok(change)
 }
 
