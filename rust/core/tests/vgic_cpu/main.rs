@@ -7,6 +7,8 @@
 mod candidates;
 mod icc;
 mod machine;
+#[path = "../common/orders.rs"]
+mod orders;
 mod race;
 mod sgi;
 mod wire;
