@@ -46,7 +46,7 @@ impl<C: Chunk> Listed<C> {
     pub fn new(chunk: C) -> Option<Self> {
         let slots = chunk.slots();
         let first = slots.first()?.borrow().gfn;
-        let mut hvas = u64::MAX..0;
+        let mut hvas = slots.first()?.borrow().hvas();
         for slot in slots {
             let own = slot.borrow().hvas();
             hvas = hvas.start.min(own.start)..hvas.end.max(own.end);
