@@ -124,7 +124,7 @@ proptest! {
                 Unit::Bytes => (1, 1, 0),
                 Unit::Nanoseconds => (2, 0, -9i16),
             };
-            prop_assert_eq!(flags, kind | unit << 4 | base << 8);
+            prop_assert_eq!(flags, kind | (unit << 4) | (base << 8));
             prop_assert_eq!(&file[at + 4..at + 6], &exponent.to_ne_bytes());
             prop_assert_eq!(&file[at + 6..at + 8], &size.to_ne_bytes());
             let offset = u32_at(&file, at + 8);
