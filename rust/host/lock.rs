@@ -68,6 +68,12 @@ impl<T> KillableMutex<T> {
         })
     }
 
+    /// Whether somebody has it at this moment.
+    pub fn is_locked(&self) -> bool {
+        // SAFETY: The mutex is initialised.
+        unsafe { bindings::mutex_is_locked(self.raw.get()) }
+    }
+
     /// Takes the mutex if nobody has it; does not sleep.
     pub fn try_lock(&self) -> Option<KillableGuard<'_, T>> {
         // SAFETY: The mutex is initialised.

@@ -327,9 +327,9 @@ impl Vcpu {
         self.state.try_lock()
     }
 
-    /// Whether somebody else has the lock at this moment: an ioctl, KVM_RUN included.
+    /// Whether somebody has the lock at this moment: an ioctl, KVM_RUN included.
     pub(crate) fn is_busy(&self) -> bool {
-        self.state.try_lock().is_none()
+        self.state.is_locked()
     }
 
     /// Gives the vCPU its part of the VM's interrupt controller, if it has none yet.

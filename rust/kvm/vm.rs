@@ -32,6 +32,7 @@ use kernel::{
     mm::Mm,
     new_mutex, new_spinlock,
     prelude::*,
+    static_lock_class,
     sync::{
         aref::ARef,
         atomic::{
@@ -61,6 +62,10 @@ use kvm_core::{
 };
 use kvm_host::{
     halt_poll,
+    lock::{
+        KillableGuard,
+        KillableMutex, //
+    },
     mmu_notifier::MmuNotifier,
     preempt_notifier::NotifierUser,
     relaxed,
@@ -82,7 +87,7 @@ struct Vcpus {
 /// A virtual machine. Its file descriptor owns it, and so does whatever is made of it; it goes when
 /// the last of them is closed.
 ///
-/// The lock order is: a vCPU's state, the configuration's, the interrupt controller's, the memory's
+/// The lock order is: `stops_vcpus`, a vCPU's state, the configuration's, the interrupt controller's, the memory's
 /// locks, `gic_init`, `vcpus`; that of the
 /// counters' offsets is alone.
 #[pin_data]
@@ -109,6 +114,9 @@ pub(crate) struct Vm {
     pub(crate) irqfds: Irqfds,
     #[pin]
     vcpus: SpinLock<Vcpus>,
+    /// Held by who keeps all vCPUs from running, and does not wait for them.
+    #[pin]
+    stops_vcpus: KillableMutex<()>,
     /// Its interrupt controller, from when it has one.
     gic: SetOnce<Arc<Gicv3>>,
     /// Held while that is initialised.
@@ -155,6 +163,11 @@ impl Vm {
                     list: KVec::new(),
                     closed: false,
                 }, "kvm_vhe::Vm::vcpus"),
+                stops_vcpus <- KillableMutex::new(
+                    (),
+                    c"kvm_vhe::Vm::stops_vcpus",
+                    static_lock_class!(),
+                ),
                 gic: SetOnce::new(),
                 gic_init <- new_mutex!((), "kvm_vhe::Vm::gic_init"),
                 nisv_to_user: AtomicFlag::new(false),
@@ -235,8 +248,9 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if there is an ioctl on a vCPU at the moment.
+    /// `EBUSY` if there is an ioctl on a vCPU at the moment, `EINTR` if the thread is being killed.
     pub(crate) fn give_counter_offset(&self, offset: u64) -> Result {
+        let _turn = self.stops_vcpus()?;
         let mut busy = false;
 
         self.for_each_vcpu(|vcpu| {
@@ -250,6 +264,16 @@ impl Vm {
         // One may have begun to run since it was asked.
         self.reload_vcpus();
         Ok(())
+    }
+
+    /// Waits for its turn to keep the vCPUs from running, or to look whether they run: another that
+    /// does would be taken for a vCPU's ioctl.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the thread is being killed.
+    pub(crate) fn stops_vcpus(&self) -> Result<KillableGuard<'_, ()>> {
+        self.stops_vcpus.lock()
     }
 
     /// Makes all vCPUs look for new controls.

@@ -5,12 +5,14 @@
 //! Source: Documentation/virt/kvm/devices/arm-vgic-its.rst.
 
 use crate::{
-    device::file::Device,
+    device::{
+        self,
+        file::Device, //
+    },
     ioctl::{
         read_user,
         write_user, //
     },
-    vcpu::State,
     vgic::{
         Its,
         ReadyGic, //
@@ -24,7 +26,6 @@ use kernel::{
 use kvm_core::its::frame::check_attribute;
 use kvm_host::{
     abi::*,
-    lock::KillableGuard,
     uapi::kvm_device_attr, //
 };
 
@@ -121,18 +122,14 @@ impl Device for VgicIts {
     }
 }
 
-/// Locks the vCPUs, so that none runs, and calls `f`.
+/// Calls `f` while no vCPU runs.
 ///
 /// # Errors
 ///
-/// `EBUSY` if a vCPU runs, `ENXIO` if the interrupt controller is not initialised, and what `f`
+/// As [`device::stopped`], `ENXIO` if the interrupt controller is not initialised, and what `f`
 /// returns.
 fn stopped<R>(vm: &Vm, f: impl FnOnce(ReadyGic<'_>) -> Result<R>) -> Result<R> {
-    let vcpus = vm.vcpus()?;
-    let mut stopped: KVec<KillableGuard<'_, State>> = KVec::with_capacity(vcpus.len(), GFP_KERNEL)?;
-
-    for vcpu in &vcpus {
-        stopped.push(vcpu.try_state().ok_or(EBUSY)?, GFP_KERNEL)?;
-    }
-    f(vm.gic().and_then(|gic| gic.ready()).ok_or(ENXIO)?)
+    device::stopped(vm, |_| {
+        f(vm.gic().and_then(|gic| gic.ready()).ok_or(ENXIO)?)
+    })
 }

@@ -5,14 +5,14 @@
 //! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst.
 
 use crate::{
-    device::file::Device,
+    device::{
+        self,
+        file::Device,
+        Stopped, //
+    },
     ioctl::{
         read_user,
         write_user, //
-    },
-    vcpu::{
-        State,
-        Vcpu, //
     },
     vgic::{
         Gicv3,
@@ -53,19 +53,13 @@ use kvm_core::{
         regions::RedistRegionAttr, //
     },
 };
-use kvm_host::{
-    lock::KillableGuard,
-    uapi::kvm_device_attr, //
-};
+use kvm_host::uapi::kvm_device_attr;
 
 /// What an address reads as that is not set.
 const NO_ADDRESS: u64 = u64::MAX;
 
 /// A GICv3.
 pub(crate) struct VgicV3(Arc<Gicv3>);
-
-/// All vCPUs with their states, none of which runs while these are locked.
-type Stopped<'a> = KVec<(&'a Vcpu, KillableGuard<'a, State>)>;
 
 impl Device for VgicV3 {
     const NAME: &'static CStr = c"kvm-arm-vgic-v3";
@@ -259,23 +253,17 @@ impl VgicV3 {
         write_user(at, &value.flatten().unwrap_or(NO_ADDRESS))
     }
 
-    /// Locks the vCPUs of a GIC that is initialised, so that none runs, and calls `f`.
+    /// Calls `f` while no vCPU runs.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if a vCPU runs, or the GIC is not initialised, and what `f` returns.
+    /// As [`device::stopped`], `EBUSY` if the GIC is not initialised, and what `f` returns.
     fn stopped<R>(
         &self,
         vm: &Vm,
         f: impl FnOnce(&ReadyGic<'_>, &mut Stopped<'_>) -> Result<R>,
     ) -> Result<R> {
-        let vcpus = vm.vcpus()?;
-        let mut stopped = KVec::with_capacity(vcpus.len(), GFP_KERNEL)?;
-
-        for vcpu in &vcpus {
-            stopped.push((&**vcpu, vcpu.try_state().ok_or(EBUSY)?), GFP_KERNEL)?;
-        }
-        f(&self.0.ready().ok_or(EBUSY)?, &mut stopped)
+        device::stopped(vm, |stopped| f(&self.0.ready().ok_or(EBUSY)?, stopped))
     }
 
     fn set_dist(&self, vm: &Vm, offset: u32, value: u32) -> Result {
