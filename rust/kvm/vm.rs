@@ -297,6 +297,10 @@ impl Vm {
 
     /// MPIDR_EL1 of a vCPU has changed.
     pub(crate) fn renamed(&self, vcpu: &Vcpu) {
+        // An interrupt controller that is being initialised has its affinity already, perhaps the old
+        // one.
+        let _init = self.gic_init.lock();
+
         if let Some(vgic) = self.vgic() {
             if let Some(index) = vgic.index_of(vcpu.id) {
                 vgic.set_affinity(index, vcpu.affinity());

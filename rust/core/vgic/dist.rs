@@ -283,8 +283,28 @@ fn route<G: Interrupts + ?Sized>(gic: &G, intid: IntId, value: u64) {
         return;
     }
     gic.set_router(intid, value);
-    let target = gic.find(Affinity::from_mpidr(value));
+    retarget(gic, intid);
+}
+
+/// Sends an SPI where its GICD_IROUTER says.
+fn retarget<G: Interrupts + ?Sized>(gic: &G, intid: IntId) {
+    let target = gic.find(Affinity::from_mpidr(gic.router(intid)));
     gic.signal(0, intid, |irq| irq.set_target(target));
+}
+
+/// A vCPU has got the affinity `new` instead of `old`: the SPIs that are for one of these go where
+/// they are to now.
+pub fn renamed<G: Interrupts + ?Sized>(gic: &G, old: Affinity, new: Affinity) {
+    for spi in 0..gic.spis() {
+        let Some(intid) = IntId::spi((PRIVATE + spi) as u32) else {
+            break;
+        };
+        let wanted = Affinity::from_mpidr(gic.router(intid));
+
+        if wanted == old || wanted == new {
+            retarget(gic, intid);
+        }
+    }
 }
 
 /// Writes the 32 bits at `offset` as user space does.

@@ -28,6 +28,7 @@ use kvm_core::{
     vgic::{
         candidates::Candidates,
         cell::IrqCell,
+        dist,
         interrupts::{
             Groups,
             Interrupts, //
@@ -206,10 +207,17 @@ impl Vgic {
         self.members.iter().position(|member| member.id == id)
     }
 
-    /// The vCPU with the index has another affinity now.
+    /// The vCPU with the index has another affinity now, and SPIs go there or not any more. One call
+    /// at a time.
     pub(crate) fn set_affinity(&self, index: usize, affinity: Affinity) {
-        if let Some(member) = self.member(index) {
+        let Some(member) = self.member(index) else {
+            return;
+        };
+        let old = member.affinity();
+
+        if old != affinity {
             relaxed::store(&member.affinity, affinity.into_raw());
+            dist::renamed(self, old, affinity);
         }
     }
 

@@ -6,9 +6,12 @@
  */
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "vgic_attr.h"
+#include "gic.h"
 
 GUEST uint64_t guest_spin(uint64_t unused)
 {
@@ -230,6 +233,105 @@ TEST_F_TIMEOUT(attr, several_at_once, 60)
 			TH_LOG("thread %u: %s", n, strerror(-accessors[n].error));
 		}
 	}
+}
+
+static int rename_vcpu(struct vcpu *vcpu, uint64_t affinity)
+{
+	return vcpu_set_reg(vcpu, MPIDR_EL1, 1UL << 31 | affinity);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000UL + now.tv_nsec;
+}
+
+/* A vCPU that gets a new affinity at a moment of a GIC's being initialised. */
+struct renaming {
+	struct vcpu *vcpu;
+	atomic_bool go;
+	uint64_t delay;
+	int ret;
+};
+
+static void *renames(void *arg)
+{
+	struct renaming *renaming = arg;
+	uint64_t start;
+
+	while (!renaming->go)
+		;
+	start = now_ns();
+	while (now_ns() - start < renaming->delay)
+		;
+	renaming->ret = rename_vcpu(renaming->vcpu, 0x42);
+	return NULL;
+}
+
+/* The redistributor has the new affinity, whichever came first. */
+TEST(renamed_while_initialised)
+{
+	uint64_t took = 0;
+
+	for (unsigned int i = 0; i < scaled(150); i++) {
+		struct renaming renaming = { .delay = took * (i % 32) / 24 };
+		struct vcpu vcpus[2];
+		pthread_t thread;
+		uint64_t start;
+		struct vm vm;
+		int gic;
+
+		ASSERT_EQ(0, vm_create(&vm));
+		for (unsigned int n = 0; n < 2; n++)
+			ASSERT_EQ(0, vcpu_create(&vm, &vcpus[n], n));
+		gic = vm_device(&vm, V3);
+		if (gic == -ENODEV)
+			SKIP(return, "there is no GIC for VMs");
+		ASSERT_LE(0, gic);
+		ASSERT_EQ(0, device_set(gic, GRP_IRQS, 0, 992));
+		renaming.vcpu = &vcpus[1];
+		ASSERT_EQ(0, pthread_create(&thread, NULL, renames, &renaming));
+		start = now_ns();
+		renaming.go = true;
+		ASSERT_EQ(0, init(gic));
+		took = now_ns() - start;
+		ASSERT_EQ(0, pthread_join(thread, NULL));
+		EXPECT_EQ(0, renaming.ret);
+		EXPECT_EQ(0x42, get32(gic, GRP_REDIST, CPU(0x42) | (GICR_TYPER + 4))) {
+			TH_LOG("VM %u, after %lu of %lu ns", i, renaming.delay, took);
+		}
+		close(gic);
+		for (unsigned int n = 0; n < 2; n++)
+			vcpu_destroy(&vcpus[n]);
+		vm_destroy(&vm);
+	}
+}
+
+/* The pending interrupt of vCPU n, edge-triggered. */
+GUEST uint64_t guest_acknowledge(uint64_t n)
+{
+	gic_start(n, true);
+	return gic_acknowledge();
+}
+
+/* An SPI goes to the vCPU that has the affinity in GICD_IROUTER, and to none if none has. */
+TEST_F(attr, renamed_vcpu_gets_its_spis)
+{
+	if (!host_is_module())
+		SKIP(return, "C KVM sends an SPI where it went when GICD_IROUTER was written");
+	ASSERT_EQ(0, place(self->gic));
+	ASSERT_EQ(0, init(self->gic));
+	ASSERT_EQ(0, device_set(self->gic, GRP_DIST, GICD_IROUTER + 40 * 8, 0x42));
+	ASSERT_EQ(0, guest_writes(&self->vcpus[0], GUEST_GICD + GICD_ISPENDR + 4, 1U << 8));
+	ASSERT_EQ(0, guest_finish(&self->vcpus[1], guest_acknowledge, 1, 0));
+	EXPECT_EQ(GIC_SPURIOUS, self->vcpus[1].value);
+	ASSERT_EQ(0, rename_vcpu(&self->vcpus[1], 0x42));
+	ASSERT_EQ(0, guest_finish(&self->vcpus[1], guest_acknowledge, 1, 0));
+	EXPECT_EQ(40, self->vcpus[1].value);
+	ASSERT_EQ(0, guest_finish(&self->vcpus[0], guest_acknowledge, 0, 0));
+	EXPECT_EQ(GIC_SPURIOUS, self->vcpus[0].value);
 }
 
 /*
