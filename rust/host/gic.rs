@@ -32,16 +32,32 @@ const HCR_EN: u64 = 1;
 
 /// The maintenance interrupt: a guest was left because its list registers need a look.
 ///
-/// Its line is up for as long as its cause lasts. Whoever leaves a guest takes the causes away before
-/// interrupts are on, so there is none left by now; where that went wrong, the CPU would never get out
-/// of here.
+/// Its line is up for as long as its cause lasts, and none lasts until here. What ICH_MISR_EL2 has:
+///
+/// - EOI: a list register's interrupt has ended that was to tell so.
+/// - NP, LRENP: as ICH_HCR_EL2 asks for, which it does while there are more interrupts than list
+///   registers.
+/// - U, VGrp0E, VGrp0D, VGrp1E, VGrp1D: nothing asks for them.
+///
+/// So there is a list register in use or something asked for, which is what
+/// `kvm_core::vgic::queue::Queue::is_in_use` says, and who leaves the guest then empties the list
+/// registers and asks for nothing before interrupts are on: the tests of `kvm_core` assert both of
+/// this after each step. The guest's own thread has interrupts off from before the guest is entered
+/// until that, and fills no list register elsewhere; the exception that brings us here synchronizes
+/// what it has written.
+///
+/// If a CPU has a cause all the same, nothing but taking it away lets the CPU go on. Its vCPU then
+/// gets no interrupts until it is loaded the next time, which is at the latest when the host's
+/// scheduler has had its turn.
 struct Maintenance(VirtualInterface);
 
 impl PercpuIrqHandler for Maintenance {
     fn handle(&self, cpu: &PinnedCpu) {
         let ich = self.0.on(cpu);
 
-        if ich.misr() != 0 {
+        let causes = ich.misr();
+        if causes != 0 {
+            kernel::pr_warn_once!("a maintenance interrupt has causes: {causes:#x}\n");
             ich.set_hcr(ich.hcr() & !HCR_EN);
             ich.synchronize();
         }

@@ -166,6 +166,10 @@ impl World {
             for vcpu in 0..VCPUS {
                 let maintenance = self.cpus[vcpu].maintenance();
                 if maintenance || self.queues[vcpu].is_stale(&self.vm.candidates[vcpu]) {
+                    assert!(
+                        self.queues[vcpu].is_in_use() || !maintenance,
+                        "who leaves the guest would not take the cause away"
+                    );
                     self.fold(vcpu);
                     assert!(
                         !self.cpus[vcpu].maintenance(),
