@@ -82,15 +82,16 @@ impl Irq {
     /// Returns the interrupt `intid` after a reset.
     ///
     /// SGIs are edge-triggered and enabled, as the architecture lets an implementation have them;
-    /// LPIs are edge-triggered and in group 1; the others are level-sensitive and disabled. `group1`
-    /// says where the others are.
+    /// LPIs are edge-triggered and in group 1; PPIs are level-sensitive and disabled. SPIs are
+    /// disabled, and edge-triggered as C KVM has them: GICD_ICFGR is UNKNOWN after a reset. `group1`
+    /// says where PPIs and SPIs are.
     #[inline]
     pub const fn reset(intid: IntId, target: Option<usize>, group1: bool) -> Self {
         let kind = intid.kind();
 
         Self::from_raw(0)
             .with_enabled(matches!(kind, Kind::Sgi))
-            .with_edge(matches!(kind, Kind::Sgi | Kind::Lpi))
+            .with_edge(!matches!(kind, Kind::Ppi))
             .with_group1(group1 || matches!(kind, Kind::Lpi))
             .with_target_bits(NO_TARGET)
             .set_target(target)

@@ -62,10 +62,10 @@ pub struct Vm {
 
 impl Vm {
     pub fn new(vcpus: usize, spis: usize) -> Self {
+        // SPIs are level-sensitive, which is more to get wrong; a test makes some edge-triggered.
         let cell = |intid, target| {
-            CellWord(Cell::new(
-                Irq::reset(IntId::new(intid).unwrap(), target, true).into_raw(),
-            ))
+            let irq = Irq::reset(IntId::new(intid).unwrap(), target, true);
+            CellWord(Cell::new(irq.set_edge(intid < 16).into_raw()))
         };
 
         Self {

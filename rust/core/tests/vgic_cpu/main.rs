@@ -429,7 +429,7 @@ fn reset() {
         let intid = IntId::new(number).unwrap();
         let irq = Irq::reset(intid, Some(5), false);
         assert_eq!(irq.enabled(), number < 16);
-        assert_eq!(irq.edge(), !(16..8192).contains(&number));
+        assert_eq!(irq.edge(), !(16..32).contains(&number));
         assert_eq!(irq.group1(), number >= 8192);
         assert_eq!(irq.target(), Some(5));
         assert!(!irq.pending() && !irq.active() && !irq.is_candidate());

@@ -159,7 +159,8 @@ fn adapt(by: By, at: At) -> (Who, At) {
 fn reset(machine: &Machine) -> Gic {
     let irq = |m: usize, router| model::Irq {
         enabled: m < 16,
-        edge: m < 16,
+        // SPIs are what C KVM makes them: GICD_ICFGR is UNKNOWN after a reset.
+        edge: !(16..32).contains(&m),
         group1: true,
         router,
         ..model::Irq::default()

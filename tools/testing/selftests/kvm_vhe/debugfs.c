@@ -234,8 +234,12 @@ TEST_F(debugfs, the_interrupt_controller)
 	ASSERT_EQ(0, device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, 0));
 	EXPECT_NE(NULL, strstr(text_of(self, "vgic-its-state"), "its0:\tat 0x8080000\n"));
 
-	/* GICD_CTLR, GICD_ISENABLER1, GICD_IPRIORITYR10, GICD_IROUTER40: SPI 40 to vCPU 1. */
+	/*
+	 * GICD_CTLR, GICD_ICFGR2, GICD_ISENABLER1, GICD_IPRIORITYR10, GICD_IROUTER40: SPI 40,
+	 * level-sensitive, to vCPU 1.
+	 */
 	ASSERT_EQ(0, device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x0, 0x12));
+	ASSERT_EQ(0, device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0xc08, 0));
 	ASSERT_EQ(0, device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x104, 1 << 8));
 	ASSERT_EQ(0, device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x428, 0xa8));
 	ASSERT_EQ(0, device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x6140, 1));

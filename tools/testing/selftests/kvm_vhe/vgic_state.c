@@ -81,6 +81,22 @@ TEST_F(attr, guest_and_user_see_the_same)
 	EXPECT_EQ(-EFAULT, device_attr(self->gic, KVM_SET_DEVICE_ATTR, GRP_DIST, 0, (void *)8));
 }
 
+/* GICD_ICFGR after a reset is UNKNOWN; it is as C KVM has it. */
+TEST_F(attr, triggers_after_reset)
+{
+	const uint64_t sgi = GICR_SGI;
+
+	ASSERT_EQ(0, place(self->gic));
+	ASSERT_EQ(0, init(self->gic));
+	EXPECT_EQ(0xaaaaaaaa, get32(self->gic, GRP_REDIST, sgi + GICD_ICFGR));
+	EXPECT_EQ(0, get32(self->gic, GRP_REDIST, sgi + GICD_ICFGR + 4));
+	for (unsigned int spi = 32; spi < 256; spi += 16) {
+		EXPECT_EQ(0xaaaaaaaa, get32(self->gic, GRP_DIST, GICD_ICFGR + spi / 4));
+		EXPECT_EQ(0xaaaaaaaa,
+			  guest_reads(&self->vcpus[0], GUEST_GICD + GICD_ICFGR + spi / 4));
+	}
+}
+
 TEST_F(attr, cpu_interface)
 {
 	uint64_t value = 0, ctlr = 0;
