@@ -27,12 +27,9 @@ use crate::{
 };
 use kernel::prelude::*;
 use kvm_core::{
-    bits::Bits,
     irq_line::CpuLine,
     psci::SystemEvent,
-    pstate::GuestPstate,
-    register::Reg,
-    setway::SetWay, //
+    pstate::GuestPstate, //
 };
 use kvm_host::{
     guest_time::with_guest_time,
@@ -345,16 +342,10 @@ impl Run<'_> {
 
     /// Starts the vCPU, which was powered off, as CPU_ON says.
     fn start(&mut self, on: &kvm_core::psci::PowerOnState) {
-        self.vcpu.reset_registers(self.vm, self.cpu);
-        self.mmio.cancel();
-        *self.set_way = SetWay::new(self.vm.cpus.cacheability());
-        self.cpu.trap_vm_controls(self.set_way.tvm());
-        let entry = on.entry(false, self.cpu.read_any(Reg::SCTLR_EL1));
-        self.cpu.set_pc(entry.pc);
-        self.cpu.set_gpr(Bits::of::<0>(), entry.x0);
-        self.cpu
-            .set_pstate(self.step.load(self.debug, entry.pstate));
-        self.cpu.write_any(Reg::SCTLR_EL1, entry.sctlr);
+        let pstate = self
+            .vcpu
+            .power_on(self.vm, self.cpu, self.mmio, self.set_way, on);
+        self.cpu.set_pstate(self.step.load(self.debug, pstate));
         self.timers.rearm();
     }
 
