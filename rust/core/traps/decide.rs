@@ -243,8 +243,8 @@ pub const fn mdcr(inputs: MdcrInputs) -> MdcrEl2 {
 /// The virtual counter and timer are the guest's. So is the physical counter if nothing, or only
 /// CNTPOFF_EL2, has to be subtracted: `cntpoff` says that the host has FEAT_ECV_POFF, and
 /// `offset_is_zero` that the VM's physical counter is the CPU's. Otherwise it traps. The physical
-/// timer traps if there is an offset: CNTPOFF_EL2 counts in the guest only, while HCR_EL2.TGE is
-/// clear, so the CPU's timer would fire in the host whenever the guest was left.
+/// timer traps if there is an offset: CNTPOFF_EL2 counts for its comparison, too, but only while
+/// HCR_EL2.TGE is clear, so the CPU's timer would fire in the host whenever the guest was left.
 #[inline]
 pub const fn cnthctl(host: CnthctlEl2, cntpoff: bool, offset_is_zero: bool) -> CnthctlEl2 {
     host.with_el1pcten(cntpoff || offset_is_zero)
