@@ -128,8 +128,34 @@ TEST_F(debugfs, kvm_stat_reads_it)
 	}
 	closedir(top);
 	EXPECT_LE(25, fields);
+	/* Its VMs are found by the process's number at the start of their names. */
+	EXPECT_EQ(getpid(), atoi(strrchr(self->dir, '/') + 1));
+	EXPECT_TRUE(is_there(self->dir));
 	EXPECT_LE(0, number(TOP, "hvc_exit_stat"));
 	EXPECT_LE(0, number(TOP, "inner_loop_reentries"));
+}
+
+/*
+ * What kvm_stat --tracepoints needs to start: C KVM's events, which the kernel has
+ * whoever runs the VMs, with their numbers and the fields that it filters by.
+ */
+TEST_F(debugfs, kvm_stat_finds_its_events)
+{
+	static const struct { const char *event, *field; } events[] = {
+		{ "kvm_exit", "esr_ec" },
+		{ "kvm_userspace_exit", "reason" },
+	};
+	char dir[128], path[160];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_LEN(events); i++) {
+		snprintf(dir, sizeof(dir), DEBUGFS "/tracing/events/kvm/%s", events[i].event);
+		EXPECT_LT(0, number(dir, "id")) TH_LOG("%s", dir);
+		snprintf(path, sizeof(path), "%s/format", dir);
+		ASSERT_TRUE(read_text(path, self->text, TEXT)) TH_LOG("%s", path);
+		EXPECT_NE(NULL, strstr(self->text, events[i].field)) TH_LOG("%s", path);
+		EXPECT_TRUE(is_there(DEBUGFS "/tracing/events/kvm_vhe"));
+	}
 }
 
 TEST_F(debugfs, numbers_are_what_was_done)
