@@ -52,6 +52,7 @@
 
 #ifndef __ASSEMBLER__
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <linux/kvm.h>
 
