@@ -369,10 +369,14 @@ impl Run<'_> {
                 return Leave::Work;
             }
             if let Some(gic) = self.gic.filter(|gic| gic.is_stale() && loaded.is_loaded()) {
-                gic.refill(irqs, || {
+                let is_done = gic.refill(irqs, || {
                     // In the kernel's GIC, so not for user space.
                     let _ = self.timers.sync(irqs);
                 });
+                if !is_done {
+                    // Others may want the CPU meanwhile.
+                    return Leave::Work;
+                }
             }
             trace::vcpu_entry(self.vcpu.id, self.cpu.pc());
             let Some(exit) = loaded.enter(irqs) else {

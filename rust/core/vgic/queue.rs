@@ -32,7 +32,8 @@ use super::{
         Kind, //
     },
     irq::Irq,
-    lr::ListRegister, //
+    lr::ListRegister,
+    waiting::Rest, //
 };
 use crate::{
     bit_struct,
@@ -89,8 +90,9 @@ pub trait VirtualInterface {
 
 /// The LPIs that wait for a vCPU, and those that it has in list registers.
 pub trait Lpis {
-    /// Calls `f` with each that waits. Returns whether there are any.
-    fn for_each(&mut self, f: impl FnMut(IntId, Irq)) -> bool;
+    /// Calls `f` with those that wait, from the highest priority on, until it returns false; see
+    /// [`Waiting::first`](super::waiting::Waiting::first).
+    fn first(&mut self, f: impl FnMut(IntId, Irq) -> bool) -> Rest;
 
     /// Takes one out of those that wait and puts it into list register `n` of the vCPU `holder`, with
     /// [`Irq::list`]. [`None`] if it cannot be listed any more.
@@ -112,8 +114,8 @@ pub trait Lpis {
 pub struct NoLpis;
 
 impl Lpis for NoLpis {
-    fn for_each(&mut self, _f: impl FnMut(IntId, Irq)) -> bool {
-        false
+    fn first(&mut self, _f: impl FnMut(IntId, Irq) -> bool) -> Rest {
+        Rest::Nothing
     }
 
     fn list(
@@ -297,14 +299,17 @@ impl Queue {
         self.used != 0 || self.hcr != self.base
     }
 
-    /// Fills the list registers. They are to be folded first.
+    /// Fills the list registers. They are to be folded first. Returns whether these are those that matter
+    /// most; if not, which can be if there are very many LPIs, it is to be done anew before the guest is
+    /// entered.
+    #[must_use]
     pub fn fill<I: Interrupts, W: Word>(
         &mut self,
         interrupts: &I,
         candidates: &Candidates<W>,
         lpis: &mut impl Lpis,
         hardware: &impl VirtualInterface,
-    ) {
+    ) -> bool {
         // The groups are loaded after what says that they have changed.
         candidates.take(&mut self.marks);
         let vcpu = self.vcpu;
@@ -319,14 +324,24 @@ impl Queue {
             irq.is_some()
         });
         let mut waiting: usize = 0;
+        let mut rest = Rest::Nothing;
         if self.marks.lpis() {
-            let wait = lpis.for_each(|intid, irq| {
+            // One more than there is room for, to know that there are more. No one of those that follow
+            // would be chosen. There are few that are active, at most one for each priority.
+            let mut room = hardware.list_registers();
+            rest = lpis.first(|intid, irq| {
                 waiting += 1;
                 selection.offer(intid, irq);
+                if !irq.active() {
+                    match room.checked_sub(1) {
+                        Some(left) => room = left,
+                        None => return false,
+                    }
+                }
+                true
             });
-            self.marks.set_lpis(wait);
         }
-        self.changed = false;
+        self.changed = rest == Rest::Unknown;
         let offered = selection.offered;
         let (chosen, count) = selection.chosen();
         let more = offered.deliverable > count.deliverable;
@@ -354,14 +369,13 @@ impl Queue {
             self.slots[self.used] = Some(intid);
             self.used += 1;
         }
-        if waiting == 0 {
-            // All are in list registers. One that comes meanwhile is a candidate.
-            self.marks.set_lpis(false);
-        }
+        // Unless all are in list registers. One that comes meanwhile is a candidate.
+        self.marks.set_lpis(waiting != 0 || rest != Rest::Nothing);
         self.set_hcr(
             self.base.with_npie(more).with_lrenpie(self.unlisted),
             hardware,
         );
+        rest != Rest::Unknown
     }
 
     /// Empties the list registers into the interrupts. `ended` is called for each that the guest has
@@ -466,8 +480,16 @@ impl Queue {
             irq.is_some()
         });
         if self.marks.lpis() {
-            let wait = lpis.for_each(|_, irq| look(irq));
-            self.marks.set_lpis(wait);
+            let mut any = false;
+            // If not even the first one that could be taken is, none is.
+            let rest = lpis.first(|_, irq| {
+                any = true;
+                look(irq);
+                irq.active()
+            });
+            self.marks.set_lpis(any || rest != Rest::Nothing);
+            // Who waits may look in vain.
+            found |= rest == Rest::Unknown;
         }
         found
     }

@@ -195,9 +195,10 @@ impl<'a> Gic<'a> {
     }
 
     /// Fills the list registers of this CPU, which the vCPU is loaded on. `host_changed` makes the
-    /// host's interrupts that some stand for active or not, as their states say.
+    /// host's interrupts that some stand for active or not, as their states say. Returns whether the guest
+    /// may be entered; if not, it is to be done anew.
     #[inline(never)]
-    pub(crate) fn refill(&self, irqs: &IrqsOff, host_changed: impl FnOnce()) {
+    pub(crate) fn refill(&self, irqs: &IrqsOff, host_changed: impl FnOnce()) -> bool {
         self.fold(irqs);
         if self.member.take_host_changes() != 0 {
             host_changed();
@@ -208,8 +209,8 @@ impl<'a> Gic<'a> {
                 &self.member.candidates,
                 lpis,
                 &Hardware(self.host, self.host.on(irqs.cpu())),
-            );
-        });
+            )
+        })
     }
 
     /// Empties the list registers of this CPU, which the vCPU is loaded on, into the interrupts. To be

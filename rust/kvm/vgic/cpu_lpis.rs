@@ -23,13 +23,18 @@ use kvm_core::vgic::{
         self,
         MAX_LIST_REGISTERS, //
     },
+    waiting::{
+        Look,
+        Rest, //
+    },
 };
 
 impl Vgic {
     /// Applies `f` to an LPI, and makes the vCPU look that is concerned. Anywhere.
     pub(crate) fn update_lpi(&self, lpi: &Lpi, f: impl FnMut(Irq) -> Irq) {
-        if let Some(vcpu) = lpi.irq.update(f).concerns() {
-            self.lpi_waits(vcpu, lpi.intid());
+        let change = lpi.irq.update(f);
+        if let Some(vcpu) = change.concerns() {
+            self.lpi_waits(vcpu, lpi.intid(), change.new.priority());
         }
     }
 
@@ -65,31 +70,47 @@ pub(super) struct CpuLpis<'a> {
     pub(super) slots: &'a mut Slots,
 }
 
-impl queue::Lpis for CpuLpis<'_> {
-    fn for_each(&mut self, mut f: impl FnMut(IntId, Irq)) -> bool {
-        let Some(waiting) = self.vgic.waiting(self.vcpu) else {
-            return false;
-        };
-        waiting.retain(|intid| {
-            let Some(lpi) = self.vgic.lpis().get(intid) else {
-                return false;
-            };
-            let irq = lpi.irq();
+/// All LPIs, as one vCPU looks at them.
+struct OfVcpu<'a> {
+    vgic: &'a Vgic,
+    vcpu: usize,
+}
+
+impl Look for OfVcpu<'_> {
+    fn look(&mut self, first: IntId, bits: u64, mut f: impl FnMut(u32, Option<Irq>)) {
+        let mut moved: u64 = 0;
+
+        self.vgic.lpis().look(first, bits, |bit, lpi| {
             // One that is in a list register waits again when it is folded.
-            if irq.listed() || !irq.is_candidate() {
-                return false;
+            let irq = lpi
+                .map(Lpi::irq)
+                .filter(|irq| !irq.listed() && irq.is_candidate());
+            let owner = irq.and_then(Irq::owner);
+            if owner.is_some_and(|owner| owner != self.vcpu) {
+                moved |= 1 << bit;
             }
-            match irq.owner() {
-                Some(owner) if owner == self.vcpu => {
-                    f(intid, irq);
-                    true
+            f(bit, irq.filter(|_| owner == Some(self.vcpu)));
+        });
+        // Nobody is kicked under the table's lock.
+        while moved != 0 {
+            let moving = IntId::lpi(first.get() + moved.trailing_zeros());
+            moved &= moved - 1;
+            if let Some(lpi) = moving.and_then(|intid| self.vgic.lpis().get(intid)) {
+                let irq = lpi.irq();
+                if let Some(owner) = irq.owner() {
+                    self.vgic.lpi_waits(owner, lpi.intid(), irq.priority());
                 }
-                Some(owner) => {
-                    self.vgic.lpi_waits(owner, intid);
-                    false
-                }
-                None => false,
             }
+        }
+    }
+}
+
+impl queue::Lpis for CpuLpis<'_> {
+    fn first(&mut self, f: impl FnMut(IntId, Irq) -> bool) -> Rest {
+        let (vgic, vcpu) = (self.vgic, self.vcpu);
+
+        vgic.waiting(vcpu).map_or(Rest::Nothing, |waiting| {
+            waiting.first(&mut OfVcpu { vgic, vcpu }, f)
         })
     }
 
@@ -122,10 +143,12 @@ impl queue::Lpis for CpuLpis<'_> {
         let Some(lpi) = self.slots.get_mut(n).and_then(Option::take) else {
             return false;
         };
-        let owner = lpi.irq.update(|irq| irq.fold(lr)).concerns();
+        let change = lpi.irq.update(|irq| irq.fold(lr));
+        let owner = change.concerns();
 
         if let Some(owner) = owner {
-            self.vgic.lpi_waits(owner, lpi.intid());
+            self.vgic
+                .lpi_waits(owner, lpi.intid(), change.new.priority());
         }
         owner == Some(self.vcpu)
     }

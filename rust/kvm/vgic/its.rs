@@ -443,7 +443,7 @@ impl Its {
         let (change, intid) = (lpi.irq.update(|irq| around.with_message(irq)), lpi.intid());
         drop(cache);
         if let Some(vcpu) = change.concerns() {
-            around.vgic.lpi_waits(vcpu, intid);
+            around.vgic.lpi_waits(vcpu, intid, change.new.priority());
         }
         true
     }

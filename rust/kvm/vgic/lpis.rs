@@ -110,6 +110,25 @@ impl LpiTable {
         self.pages.lock().get(page)?.as_ref()?.get(n)?.clone()
     }
 
+    /// Calls `f` with those for which `bits` has a bit, and its number; `first` stands for bit 0. `f` does
+    /// not sleep, and takes no lock.
+    ///
+    /// 64 that begin with a multiple of that are in one page.
+    #[inline]
+    pub(crate) fn look(&self, first: IntId, bits: u64, mut f: impl FnMut(u32, Option<&Lpi>)) {
+        let (page, n) = place(first);
+        let pages = self.pages.lock();
+        let page = pages.get(page).and_then(Option::as_ref);
+        let mut left = bits;
+
+        while left != 0 {
+            let bit = left.trailing_zeros();
+            left &= left - 1;
+            let lpi = page.and_then(|page| page.get(n + bit as usize)?.as_deref());
+            f(bit, lpi);
+        }
+    }
+
     /// Adds an LPI. May sleep.
     ///
     /// # Errors

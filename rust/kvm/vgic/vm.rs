@@ -186,11 +186,12 @@ impl Vgic {
         self.member(vcpu)?.waiting.as_ref()
     }
 
-    /// An LPI is to be looked at by a vCPU. If it has never had LPIs enabled, it looks when it has.
+    /// An LPI of this priority is to be looked at by a vCPU. If it has never had LPIs enabled, it looks
+    /// when it has.
     #[inline]
-    pub(super) fn lpi_waits(&self, vcpu: usize, intid: IntId) {
+    pub(super) fn lpi_waits(&self, vcpu: usize, intid: IntId, priority: Bits<8>) {
         if let Some(waiting) = self.waiting(vcpu) {
-            waiting.mark(intid);
+            waiting.mark(intid, priority);
             self.notify(vcpu, intid);
         }
     }

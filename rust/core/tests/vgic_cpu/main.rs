@@ -6,6 +6,7 @@
 
 mod candidates;
 mod icc;
+mod lpis;
 mod machine;
 #[path = "../common/orders.rs"]
 mod orders;
@@ -175,12 +176,13 @@ impl World {
                         !self.cpus[vcpu].maintenance(),
                         "the interrupt would come again"
                     );
-                    self.queues[vcpu].fill(
+                    let is_done = self.queues[vcpu].fill(
                         &self.vm,
                         &self.vm.candidates[vcpu],
                         &mut NoLpis,
                         &self.cpus[vcpu],
                     );
+                    assert!(is_done);
                     quiet = false;
                 }
             }

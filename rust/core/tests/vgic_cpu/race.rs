@@ -100,14 +100,14 @@ fn the_chosen_one_goes_away() {
             looks: Cell::new(looks),
             intid: first,
         };
-        queue.fill(&interfered, &vm.candidates[0], &mut NoLpis, &cpu);
+        assert!(queue.fill(&interfered, &vm.candidates[0], &mut NoLpis, &cpu));
 
         // Exits for a maintenance interrupt or a kick, as long as there are such.
         let mut exits = 0;
         while cpu.maintenance() || queue.is_stale(&vm.candidates[0]) {
             queue.fold(&vm, &mut NoLpis, &cpu, |_| ());
             if queue.is_stale(&vm.candidates[0]) {
-                queue.fill(&vm, &vm.candidates[0], &mut NoLpis, &cpu);
+                assert!(queue.fill(&vm, &vm.candidates[0], &mut NoLpis, &cpu));
             }
             exits += 1;
             assert!(exits < 4);

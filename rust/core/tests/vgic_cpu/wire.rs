@@ -91,8 +91,10 @@ impl World {
                 break;
             }
             self.queue.fold(&self.vm, &mut NoLpis, &self.cpu, |_| ());
-            self.queue
+            let is_done = self
+                .queue
                 .fill(&self.vm, &self.vm.candidates[0], &mut NoLpis, &self.cpu);
+            assert!(is_done);
         }
         assert!(self.vm.host_active.borrow().is_empty());
         assert!(!self.cpu.maintenance());

@@ -377,7 +377,7 @@ static void *reader(void *arg)
 	return NULL;
 }
 
-TEST_F(debugfs, readers_while_vms_come_and_go)
+TEST_F_TIMEOUT(debugfs, readers_while_vms_come_and_go, 120)
 {
 	unsigned int rounds = scaled(100), i;
 	struct found found[2] = { 0 };
