@@ -3,11 +3,15 @@
 //! Where a VM's GSIs go, and who is told when the guest has ended their interrupts.
 
 use kernel::{
-    new_spinlock_irq,
+    new_mutex, new_spinlock_irq,
     prelude::*,
     sync::{
-        atomic::Atomic,
+        atomic::{
+            Atomic,
+            Full, //
+        },
         Arc,
+        Mutex,
         SpinLockIrq, //
     },
     uaccess::{
@@ -38,24 +42,48 @@ use kvm_host::{
     relaxed, //
 };
 
+/// How many resamplers of an interrupt are told in the moment in which the guest has ended it.
+const AT_ONCE: usize = 8;
+
 /// A level-triggered GSI whose user wants to know when the guest has ended its interrupt, to raise it
 /// again if there is a reason to.
 #[derive(Clone)]
-pub(crate) struct Resampler {
-    pub(crate) gsi: u32,
-    pub(crate) eventfd: Arc<EventFd>,
+struct Resampler {
+    gsi: u32,
+    eventfd: Arc<EventFd>,
+    /// The SPI that the GSI goes to.
+    spi: Option<IntId>,
+    /// No other one has had it.
+    id: u64,
 }
+
+impl Resampler {
+    /// Their order.
+    fn key(&self) -> (Option<IntId>, u64) {
+        (self.spi, self.id)
+    }
+}
+
+/// Words with a bit for each SPI, by its number.
+const WORDS: usize = 1024 / u64::BITS as usize;
 
 /// The routes of a VM, and its resamplers.
 #[pin_data]
 pub(crate) struct Routes {
+    /// Held while anything of them changes; the number of resamplers that there have been.
+    #[pin]
+    changes: Mutex<u64>,
     #[pin]
     routing: RcuCell<Routing<KVVec<Option<Route>>>>,
-    /// Eventfds are signalled under this lock.
+    /// In their order. Eventfds are signalled under this lock.
     #[pin]
     resamplers: SpinLockIrq<KVec<Resampler>>,
     /// How many there are.
     count: Atomic<u32>,
+    /// The SPIs that the guest has ended, and of whose resamplers nobody has been told yet.
+    ended: [Atomic<u64>; WORDS],
+    /// Whether there are any.
+    any_ended: Atomic<u32>,
 }
 
 impl Routes {
@@ -69,9 +97,12 @@ impl Routes {
 
         Arc::pin_init(
             pin_init!(Self {
+                changes <- new_mutex!(0, "kvm_vhe::Routes::changes"),
                 routing <- RcuCell::new(identity),
                 resamplers <- new_spinlock_irq!(KVec::new(), "kvm_vhe::Routes::resamplers"),
                 count: Atomic::new(0),
+                ended: [const { Atomic::new(0) }; WORDS],
+                any_ended: Atomic::new(0),
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -103,7 +134,16 @@ impl Routes {
             entry.put(&mut table).map_err(|_| EINVAL)?;
         }
         let fresh = Fresh::new(Routing::Table(table))?;
+
+        let _changes = self.changes.lock();
+        // All that may fail, first.
+        let mut resamplers = self.copy(0)?;
+
         self.routing.update().replace_and_wait(fresh);
+        for resampler in &mut resamplers {
+            resampler.spi = self.spi(resampler.gsi);
+        }
+        self.replace(resamplers);
         Ok(())
     }
 
@@ -113,8 +153,16 @@ impl Routes {
         self.routing.read(irqs).route(gsi)
     }
 
+    /// The SPI that a GSI goes to.
+    fn spi(&self, gsi: u32) -> Option<IntId> {
+        match with_irqs_off(|irqs| self.route(irqs, gsi)) {
+            Some(Route::Spi(spi)) => Some(spi),
+            _ => None,
+        }
+    }
+
     /// The guest has ended a level-triggered SPI: calls `lower`, if anybody wants to know that, and
-    /// tells them.
+    /// tells them, or leaves that to [`tell`](Self::tell).
     #[inline]
     pub(crate) fn ended(&self, irqs: &IrqsOff, spi: IntId, lower: impl FnOnce()) {
         if relaxed::load(&self.count) != 0 {
@@ -124,39 +172,133 @@ impl Routes {
 
     #[inline(never)]
     fn resample(&self, irqs: &IrqsOff, spi: IntId, lower: impl FnOnce()) {
-        let routing = self.routing.read(irqs);
         let resamplers = self.resamplers.lock_with(irqs.local());
-        let mut lower = Some(lower);
+        let mut those = Self::behind(&resamplers, spi, 0).peekable();
 
-        for resampler in resamplers.iter() {
-            if routing.route(resampler.gsi) != Some(Route::Spi(spi)) {
-                continue;
+        if those.peek().is_none() {
+            return;
+        }
+        // Before somebody raises it again.
+        lower();
+        if those.clone().nth(AT_ONCE).is_some() {
+            // Too many for now.
+            self.note(spi);
+            return;
+        }
+        those.for_each(|resampler| resampler.eventfd.signal());
+    }
+
+    /// Those of an SPI behind the one with an id, of which 0 is none.
+    fn behind(
+        resamplers: &[Resampler],
+        spi: IntId,
+        id: u64,
+    ) -> impl Iterator<Item = &Resampler> + Clone {
+        let start = resamplers.partition_point(|resampler| resampler.key() <= (Some(spi), id));
+
+        resamplers
+            .iter()
+            .skip(start)
+            .take_while(move |resampler| resampler.spi == Some(spi))
+    }
+
+    /// Leaves it to [`tell`](Self::tell) to tell those of an SPI.
+    fn note(&self, spi: IntId) {
+        if let Some(word) = self.ended.get(spi.index() / u64::BITS as usize) {
+            let bit = 1 << (spi.index() % u64::BITS as usize);
+            let mut old = relaxed::load(word);
+
+            while let Err(now) = word.cmpxchg(old, old | bit, Full) {
+                old = now;
             }
-            // Once, and before somebody raises it again.
-            if let Some(lower) = lower.take() {
-                lower();
-            }
-            resampler.eventfd.signal();
+            self.any_ended.xchg(1, Full);
         }
     }
 
-    /// Adds a resampler. The caller sees to it that there is only one such call, or one of
-    /// [`remove_resampler`](Self::remove_resampler), at a time.
+    /// Whether there is something for [`tell`](Self::tell).
+    #[inline(always)]
+    pub(crate) fn has_ended(&self) -> bool {
+        relaxed::load(&self.any_ended) != 0
+    }
+
+    /// Tells all that are to be told still. With interrupts on.
+    ///
+    /// A vCPU's thread does so as soon as it is where interrupts are on, and before it returns to user
+    /// space.
+    pub(crate) fn tell(&self) {
+        if !self.has_ended() {
+            return;
+        }
+        self.any_ended.xchg(0, Full);
+        for (n, word) in self.ended.iter().enumerate() {
+            let mut bits = word.xchg(0, Full);
+            while bits != 0 {
+                let number = n as u32 * u64::BITS + bits.trailing_zeros();
+                bits &= bits - 1;
+                if let Some(spi) = IntId::spi(number) {
+                    self.tell_those_of(spi);
+                }
+            }
+        }
+    }
+
+    /// Tells all that there are of an SPI, and that do not come later.
+    fn tell_those_of(&self, spi: IntId) {
+        let mut id = 0;
+        loop {
+            let resamplers = self.resamplers.lock();
+            let before = id;
+
+            for resampler in Self::behind(&resamplers, spi, id).take(AT_ONCE) {
+                resampler.eventfd.signal();
+                id = resampler.id;
+            }
+            if id == before {
+                return;
+            }
+        }
+    }
+
+    /// A copy of the resamplers, with room for some more. For who holds `changes`.
+    fn copy(&self, more: usize) -> Result<KVec<Resampler>> {
+        // The room is made before the lock, under which nothing may sleep, is taken.
+        let len = self.resamplers.lock().len();
+        let mut all = KVec::with_capacity(len + more, GFP_KERNEL_ACCOUNT)?;
+
+        all.extend_from_slice(&self.resamplers.lock(), GFP_ATOMIC)?;
+        Ok(all)
+    }
+
+    /// Makes these the resamplers. For who holds `changes`.
+    fn replace(&self, mut all: KVec<Resampler>) {
+        all.sort_unstable_by_key(Resampler::key);
+
+        let mut resamplers = self.resamplers.lock();
+        relaxed::store(&self.count, all.len() as u32);
+        core::mem::swap(&mut *resamplers, &mut all);
+        drop(resamplers);
+    }
+
+    /// Adds a resampler of a GSI.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn add_resampler(&self, resampler: Resampler) -> Result {
-        // The room is made before the lock, under which nothing may sleep, is taken.
-        let len = self.resamplers.lock().len();
-        let mut all = KVec::with_capacity(len + 1, GFP_KERNEL_ACCOUNT)?;
+    pub(crate) fn add_resampler(&self, gsi: u32, eventfd: Arc<EventFd>) -> Result {
+        let mut last = self.changes.lock();
+        let mut all = self.copy(1)?;
 
-        let mut resamplers = self.resamplers.lock();
-        all.extend_from_slice(&resamplers, GFP_ATOMIC)?;
-        all.push(resampler, GFP_ATOMIC)?;
-        relaxed::store(&self.count, all.len() as u32);
-        core::mem::swap(&mut *resamplers, &mut all);
-        drop(resamplers);
+        *last += 1;
+        all.push(
+            Resampler {
+                gsi,
+                eventfd,
+                spi: self.spi(gsi),
+                id: *last,
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        self.replace(all);
         Ok(())
     }
 
@@ -168,6 +310,7 @@ impl Routes {
         eventfd: &Arc<EventFd>,
         lower: impl FnOnce(Option<Route>),
     ) {
+        let _changes = self.changes.lock();
         let mut resamplers = self.resamplers.lock();
         let at = resamplers
             .iter()

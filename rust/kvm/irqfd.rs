@@ -7,10 +7,7 @@
 //! nothing any more, and goes with the next call of KVM_IRQFD.
 
 use crate::{
-    irq_routes::{
-        Resampler,
-        Routes, //
-    },
+    irq_routes::Routes,
     vgic::Gicv3, //
 };
 use kernel::{
@@ -84,33 +81,33 @@ impl Signalled for Target {
 struct Resampling {
     gic: Arc<Gicv3>,
     routes: Arc<Routes>,
-    resampler: Resampler,
+    gsi: u32,
+    eventfd: Arc<EventFd>,
 }
 
 impl Resampling {
     fn new(gic: &Arc<Gicv3>, routes: &Arc<Routes>, gsi: u32, eventfd: EventFd) -> Result<Self> {
         let eventfd = Arc::new(eventfd, GFP_KERNEL_ACCOUNT)?;
-        let resampler = Resampler { gsi, eventfd };
 
-        routes.add_resampler(resampler.clone())?;
+        routes.add_resampler(gsi, eventfd.clone())?;
         Ok(Self {
             gic: gic.clone(),
             routes: routes.clone(),
-            resampler,
+            gsi,
+            eventfd,
         })
     }
 }
 
 impl Drop for Resampling {
     fn drop(&mut self) {
-        let Resampler { gsi, eventfd } = &self.resampler;
-
-        self.routes.remove_resampler(*gsi, eventfd, |route| {
-            if let (Some(gic), Some(Route::Spi(spi))) = (self.gic.ready(), route) {
-                // What had raised it is gone.
-                let _ = gic.vgic().set_spi(spi, false);
-            }
-        });
+        self.routes
+            .remove_resampler(self.gsi, &self.eventfd, |route| {
+                if let (Some(gic), Some(Route::Spi(spi))) = (self.gic.ready(), route) {
+                    // What had raised it is gone.
+                    let _ = gic.vgic().set_spi(spi, false);
+                }
+            });
     }
 }
 

@@ -206,6 +206,8 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
                 };
                 cpu.set_pstate(run.step.put(GuestPstate::from_exit(cpu.raw_pstate())));
                 run.timers.tell(&vcpu.run);
+                // What has ended since the guest was left, in an exit's handler.
+                vm.routes.tell();
                 result
             })
         })?
@@ -245,6 +247,7 @@ impl Run<'_> {
                 })
             });
             fp.end();
+            self.vm.routes.tell();
             if let Leave::Exit = leave {
                 match self
                     .slow(running)
@@ -362,7 +365,11 @@ impl Run<'_> {
             return Leave::Work;
         }
         loop {
-            if self.vcpu.has_requests() || work_pending(irqs) || self.vm.cpus.going_down() {
+            if self.vcpu.has_requests()
+                || work_pending(irqs)
+                || self.vm.cpus.going_down()
+                || self.vm.routes.has_ended()
+            {
                 return Leave::Work;
             }
             if self.timers.may_fall() && self.timers.sync(irqs) {

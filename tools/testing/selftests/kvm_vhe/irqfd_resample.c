@@ -158,6 +158,66 @@ TEST_F(irqfd, shared_line)
 	}
 }
 
+/* However many they are, and whoever comes and goes meanwhile; nobody else is told. */
+TEST_F(irqfd, many_users_of_a_line)
+{
+	enum { USERS = 100, OTHERS = 100, ALL = USERS + OTHERS };
+	unsigned int i, round, n = 0, rounds = scaled(20);
+	struct kvm_irq_routing_entry routes[2];
+	int fds[ALL], ends[ALL];
+
+	ASSERT_LE(2 * ALL + 50, raise_nofile(2 * ALL + 50));
+	for (i = 0; i < ALL; i++) {
+		fds[i] = eventfd(0, EFD_NONBLOCK);
+		ends[i] = eventfd(0, EFD_NONBLOCK);
+		ASSERT_LE(0, fds[i]);
+		ASSERT_LE(0, ends[i]);
+		ASSERT_EQ(irqfd(&self->vm, fds[i], i < USERS ? 5 : 6 + i % 4, RESAMPLE, ends[i]),
+			  0);
+	}
+	ASSERT_EQ(start(&self->vcpu, LEVEL, &self->thread), 0);
+	for (round = 0; round < rounds; round++) {
+		/* One goes, another comes. */
+		unsigned int gone = round * 7 % USERS;
+
+		ASSERT_EQ(irqfd(&self->vm, fds[gone], 5, DEASSIGN, -1), 0);
+		ring(fds[(gone + 1) % USERS]);
+		n++;
+		for (i = 0; i < USERS; i++) {
+			if (i != gone) {
+				EXPECT_LE(1, rings(ends[i])) TH_LOG("%u, round %u", i, round);
+			}
+		}
+		EXPECT_EQ(self->vcpu.area->data[37], n);
+		EXPECT_EQ(rung(ends[gone]), 0);
+		ASSERT_EQ(irqfd(&self->vm, fds[gone], 5, RESAMPLE, ends[gone]), 0);
+	}
+	msleep(20);
+	for (i = 0; i < ALL; i++) {
+		EXPECT_EQ(rung(ends[i]), 0) TH_LOG("%u", i);
+	}
+	/* They follow their routes: now it is the others who are told. */
+	routes[0] = pin(5, 9);
+	routes[1] = pin(6, 5);
+	ASSERT_EQ(set_routes(&self->vm, routes, 2, 0), 0);
+	ring(fds[USERS]);
+	EXPECT_LE(1, rings(ends[ALL - 4]));
+	ring(fds[USERS]);
+	n++;
+	msleep(100);
+	for (i = 0; i < ALL; i++) {
+		bool told = i >= USERS && i % 4 == 0;
+
+		EXPECT_EQ(told, !!rung(ends[i])) TH_LOG("%u", i);
+	}
+	EXPECT_EQ(self->vcpu.area->data[37], n + 1);
+	EXPECT_EQ(stop(&self->vm, &self->vcpu, self->thread), n + 1);
+	for (i = 0; i < ALL; i++) {
+		close(fds[i]);
+		close(ends[i]);
+	}
+}
+
 /* When the last user of a line goes, it goes down. */
 TEST_F(irqfd, lowered_when_deassigned)
 {
