@@ -14,6 +14,8 @@
 //! [`bank`]'s; [`cpuregs`] are those of the CPU interface, to user space, and [`icc`]
 //! what of them traps for a guest.
 //!
+//! [`v2`] is a GICv2 instead, of the same interrupts.
+//!
 //! Source: Arm GIC Architecture Specification, IHI 0069.
 
 pub mod intid;
@@ -47,3 +49,5 @@ pub mod redist;
 pub mod cpuregs;
 
 pub mod icc;
+
+pub mod v2;

@@ -69,7 +69,8 @@ bit_struct! {
         target_bits / with_target_bits: bits 16..=31,
         /// While it is listed or active, the index of the vCPU that has it, or all ones.
         holder / with_holder: bits 32..=47,
-        /// While it is wired, the INTID of the host's interrupt; see [`Irq::wire`].
+        /// While it is wired, the INTID of the host's interrupt; see [`Irq::wire`]. Of a GICv2's
+        /// interrupt, [`Irq::senders`] or [`Irq::targets`].
         host / with_host: bits 48..=60,
         /// It stands for an interrupt of the host, which the guest's deactivation deactivates.
         wired / with_wired: flag 61,

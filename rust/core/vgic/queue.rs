@@ -280,6 +280,15 @@ impl Queue {
         }
     }
 
+    /// Returns that of a vCPU whose interrupts are signalled without list registers. It is stale before
+    /// each entry, so that others need not be asked what they are.
+    pub fn unused(vcpu: usize) -> Self {
+        Self {
+            changed: true,
+            ..Self::new(vcpu, IchHcrEl2::from_raw(0))
+        }
+    }
+
     /// The vCPU's index.
     #[inline]
     pub fn vcpu(&self) -> usize {
