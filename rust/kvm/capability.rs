@@ -57,6 +57,7 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
         | KVM_CAP_IOEVENTFD
         | KVM_CAP_IOEVENTFD_ANY_LENGTH
         | KVM_CAP_COALESCED_PIO
+        | KVM_CAP_ARM_SET_DEVICE_ADDR
         | KVM_CAP_IRQFD
         | KVM_CAP_IRQFD_RESAMPLE
         | KVM_CAP_ARM_IRQ_LINE_LAYOUT_2
@@ -92,6 +93,7 @@ pub(crate) fn check_vm_extension(vm: &Vm, capability: usize) -> u32 {
     match u32::try_from(capability) {
         // Messages have to have a DeviceID.
         Ok(KVM_CAP_MSI_DEVID) => vm.gic().is_some_and(|gic| gic.has_its()).into(),
+        Ok(KVM_CAP_MAX_VCPUS | KVM_CAP_MAX_VCPU_ID) => vm.max_vcpus() as u32,
         _ => check_extension(&vm.cpus, capability),
     }
 }

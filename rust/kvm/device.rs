@@ -7,12 +7,14 @@
 mod file;
 
 mod vgic_its;
+pub(crate) mod vgic_v2;
 mod vgic_v3;
 
 use crate::{
     device::{
         file::open,
         vgic_its::VgicIts,
+        vgic_v2::VgicV2,
         vgic_v3::VgicV3, //
     },
     ioctl::read_user,
@@ -29,6 +31,7 @@ use kernel::{
 use kvm_host::{
     abi::{
         kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_ITS,
+        kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V2,
         kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3, //
     },
     lock::KillableGuard,
@@ -69,6 +72,8 @@ pub(crate) fn create(vm: &Arc<Vm>, arg: usize) -> Result {
     }
     if request.type_ == kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3 {
         open::<VgicV3>(vm, arg, request)
+    } else if request.type_ == kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V2 {
+        open::<VgicV2>(vm, arg, request)
     } else if request.type_ == kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_ITS {
         open::<VgicIts>(vm, arg, request)
     } else {

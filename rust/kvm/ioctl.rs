@@ -23,6 +23,7 @@ use kernel::{
 };
 use kvm_host::uapi::{
     kvm_arm_counter_offset,
+    kvm_arm_device_addr,
     kvm_coalesced_mmio_zone,
     kvm_create_device,
     kvm_device_attr,
@@ -73,6 +74,7 @@ pub(crate) const KVM_ARM_PREFERRED_TARGET: u32 = ior::<kvm_vcpu_init>(0xaf);
 pub(crate) const KVM_ARM_SET_COUNTER_OFFSET: u32 = iow::<kvm_arm_counter_offset>(0xb5);
 pub(crate) const KVM_ARM_GET_REG_WRITABLE_MASKS: u32 = ior::<reg_mask_range>(0xb6);
 pub(crate) const KVM_CREATE_IRQCHIP: u32 = _IO(KVMIO, 0x60);
+pub(crate) const KVM_ARM_SET_DEVICE_ADDR: u32 = iow::<kvm_arm_device_addr>(0xab);
 pub(crate) const KVM_SIGNAL_MSI: u32 = iow::<kvm_msi>(0xa5);
 pub(crate) const KVM_CREATE_DEVICE: u32 = _IOWR::<kvm_create_device>(KVMIO, 0xe0);
 pub(crate) const KVM_SET_DEVICE_ATTR: u32 = iow::<kvm_device_attr>(0xe1);

@@ -4,19 +4,33 @@
 
 use crate::vm::Vm;
 use kernel::prelude::*;
-use kvm_core::irq_line::{
-    controller,
-    BadLine,
-    Controller,
-    Line, //
+use kvm_core::{
+    irq_line::{
+        controller,
+        BadLine,
+        Controller,
+        Line, //
+    },
+    timer::Timer,
+    vgic::intid::IntId,
 };
+
+/// Whether the line of a PPI is a timer's, which user space does not have.
+fn is_timers(vm: &Vm, intid: IntId) -> bool {
+    vm.config.frozen().is_some_and(|frozen| {
+        Timer::ALL
+            .into_iter()
+            .any(|timer| frozen.timer_ppis.get(timer.into()).intid() == intid.get())
+    })
+}
 
 /// Raises or lowers a line. api.rst, "4.25 KVM_IRQ_LINE".
 ///
 /// # Errors
 ///
 /// `EINVAL` if there is no such line, or vCPU; `ENXIO` if the line is one of an interrupt controller in
-/// the kernel and there is none, or the other way around; `EBUSY` if it is not initialised.
+/// the kernel and there is none, or the other way around; `EBUSY` if it is not initialised, which a
+/// GICv2 is by this.
 pub(crate) fn irq_line(vm: &Vm, irq: u32, level: bool) -> Result {
     let invalid = |BadLine| EINVAL;
 
@@ -24,7 +38,9 @@ pub(crate) fn irq_line(vm: &Vm, irq: u32, level: bool) -> Result {
         (Controller::User, Some(_)) | (Controller::Kernel, None) => return Err(ENXIO),
         _ => {}
     }
-    match (Line::new(irq).map_err(invalid)?, vm.gic()) {
+    let line = Line::new(irq).map_err(invalid)?;
+    vm.init_gic_v2()?;
+    match (line, vm.gic()) {
         (Line::Cpu { vcpu, line }, _) => {
             let mut found = false;
             vm.for_each_vcpu(|other| {
@@ -43,11 +59,7 @@ pub(crate) fn irq_line(vm: &Vm, irq: u32, level: bool) -> Result {
         (Line::Ppi { vcpu, intid }, Some(gic)) => {
             let vgic = gic.vgic().ok_or(EBUSY)?;
             let index = vgic.index_of(vcpu).ok_or(EINVAL)?;
-            if vgic
-                .irq(index, intid)
-                .is_some_and(|irq| irq.wire().is_some())
-            {
-                // The line is a timer's.
+            if is_timers(vm, intid) {
                 return Ok(());
             }
             vgic.set_private(index, intid, level)

@@ -157,6 +157,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
             vgic: gic.vgic,
             index: gic.index(),
             ppis: &frozen.timer_ppis,
+            to_host: !gic.is_v2(),
         }),
     };
     let loadable = Loadable {
@@ -376,13 +377,17 @@ impl Run<'_> {
                 return Leave::Work;
             }
             if let Some(gic) = self.gic.filter(|gic| gic.is_stale() && loaded.is_loaded()) {
-                let is_done = gic.refill(irqs, || {
-                    // In the kernel's GIC, so not for user space.
-                    let _ = self.timers.sync(irqs);
-                });
-                if !is_done {
-                    // Others may want the CPU meanwhile.
-                    return Leave::Work;
+                if gic.is_v2() {
+                    self.signal(gic);
+                } else {
+                    let is_done = gic.refill(irqs, || {
+                        // In the kernel's GIC, so not for user space.
+                        let _ = self.timers.sync(irqs);
+                    });
+                    if !is_done {
+                        // Others may want the CPU meanwhile.
+                        return Leave::Work;
+                    }
                 }
             }
             trace::vcpu_entry(self.vcpu.id, self.cpu.pc());
@@ -395,6 +400,15 @@ impl Run<'_> {
                 Fast::Interrupt => return Leave::Work,
                 Fast::Slow => return Leave::Exit,
             }
+        }
+    }
+
+    /// Has a GICv2 signal what it has for the vCPU.
+    #[inline(never)]
+    fn signal(&self, gic: &Gic<'_>) {
+        self.timers.sync_now();
+        if let Some(signals) = gic.signals() {
+            self.cpu.set_interrupt_lines(signals.irq, signals.fiq);
         }
     }
 

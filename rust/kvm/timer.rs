@@ -98,6 +98,16 @@ impl<'a> Timers<'a> {
         self.is_news(self.pins.sync(irqs.cpu()))
     }
 
+    /// As [`sync`](Self::sync), if a line that a GIC which is told of levels only has as up may have
+    /// gone down.
+    #[inline]
+    pub(crate) fn sync_now(&self) {
+        if self.pins.may_fall() {
+            // In the kernel's GIC, so not for user space.
+            let _ = with_irqs_off(|irqs| self.sync(irqs));
+        }
+    }
+
     /// The value of a counter, CNTPCT_EL0 or CNTVCT_EL0 or their self-synchronizing twins.
     pub(crate) fn counter(&self, reg: Reg) -> u64 {
         self.pins.cpu.count(match reg {

@@ -348,7 +348,10 @@ impl Vcpu {
 
         Ok(match slot {
             Some(vgic) => vgic,
-            None => slot.insert(KBox::new(VgicCpu::new(index, host), GFP_KERNEL_ACCOUNT)?),
+            None => slot.insert(KBox::new(
+                VgicCpu::new(vgic.version, index, host),
+                GFP_KERNEL_ACCOUNT,
+            )?),
         })
     }
 

@@ -4,7 +4,7 @@
 //! they get into the list registers of the CPU that a vCPU runs on ([`cpu`]).
 //!
 //! Nothing here knows a VM. A [`Vgic`] exists once the number of its SPIs and its vCPUs are settled.
-//! A VM has a [`Gicv3`], which is a [`setup`] first and has a [`Vgic`] later, and whose registers a
+//! A VM has a [`Gicv3`], of either [`Version`], which is a [`setup`] first and has a [`Vgic`] later, and whose registers a
 //! guest accesses by [`mmio`]. User space's way to it is the device's.
 
 mod word;
@@ -25,6 +25,8 @@ mod redistributors;
 
 mod its;
 
+mod v2;
+
 mod gicv3;
 
 pub(crate) mod mmio;
@@ -42,6 +44,7 @@ pub(crate) use self::{
     its::Its,
     vm::{
         Member,
+        Version,
         Vgic, //
     },
 };

@@ -25,6 +25,7 @@ use crate::{
     vgic::{
         Gicv3,
         Member,
+        Version,
         Vgic, //
     },
 };
@@ -55,6 +56,7 @@ use kvm_core::{
         CounterOffsets,
         Timer, //
     },
+    vgic::v2,
     vm_idreg::{
         HostIdRegs,
         VmGic, //
@@ -197,10 +199,21 @@ impl Vm {
     /// If there is an interrupt controller: `ENXIO` if a frame of it has no address, `EINVAL` if
     /// frames overlap, `EBUSY` if it is not initialised. `ENOMEM`.
     pub(crate) fn freeze(&self) -> Result<&Frozen> {
+        // One without its frames is refused below.
+        if self.config.frozen().is_none()
+            && self
+                .gic()
+                .is_some_and(|gic| gic.v2.frames().check().is_ok())
+        {
+            self.init_gic_v2()?;
+        }
         self.config.freeze(&self.cpus, || match self.gic() {
             Some(gic) => {
                 let ready = gic.ready().is_some();
-                gic.setup.settle_frames(self.vcpu_count(), self.ipa, ready)
+                match gic.version {
+                    Version::V2 => gic.v2.settle_frames(ready),
+                    Version::V3 => gic.setup.settle_frames(self.vcpu_count(), self.ipa, ready),
+                }
             }
             None => Ok(()),
         })
@@ -308,11 +321,20 @@ impl Vm {
         }
     }
 
+    /// How many vCPUs the VM can have, and what their numbers are below.
+    pub(crate) fn max_vcpus(&self) -> usize {
+        match self.gic() {
+            Some(gic) if gic.version == Version::V2 => v2::lists::MAX_VCPUS,
+            _ => MAX_VCPUS,
+        }
+    }
+
     /// Adds a vCPU.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if there is one of this number, `EBUSY` if there can be no more, `ENOMEM`.
+    /// `EEXIST` if there is one of this number, `EBUSY` if there can be no more, `EINVAL` if the number
+    /// is not below [`max_vcpus`](Self::max_vcpus), `ENOMEM`.
     pub(crate) fn add_vcpu(&self, vcpu: Arc<Vcpu>) -> Result {
         // The room is made before the lock, under which nothing may sleep, is taken.
         let mut room = KVec::new();
@@ -320,6 +342,9 @@ impl Vm {
             let mut vcpus = self.vcpus.lock();
             if vcpus.closed {
                 return Err(EBUSY);
+            }
+            if vcpu.id as usize >= self.max_vcpus() {
+                return Err(EINVAL);
             }
             let list = &mut vcpus.list;
             if list.iter().any(|other| other.id == vcpu.id) {
@@ -392,9 +417,12 @@ impl Vm {
         if self.gic().is_some() {
             return Err(EEXIST);
         }
-        self.config.add_gic(VmGic::V3, || {
-            self.gic.populate(gic).then_some(()).ok_or(EEXIST)
-        })
+        let shown = match gic.version {
+            Version::V2 => VmGic::V2,
+            Version::V3 => VmGic::V3,
+        };
+        self.config
+            .add_gic(shown, || self.gic.populate(gic).then_some(()).ok_or(EEXIST))
     }
 
     /// Initialises the interrupt controller. There can be no more vCPUs after this.
@@ -410,7 +438,9 @@ impl Vm {
             return Ok(());
         }
         self.vcpus.lock().closed = true;
-        let result = self.members().and_then(|members| gic.init(members));
+        let result = self
+            .members(gic.version)
+            .and_then(|members| gic.init(members));
         if result.is_err() {
             self.vcpus.lock().closed = false;
         }
@@ -418,16 +448,41 @@ impl Vm {
         result
     }
 
-    /// The vCPUs as the interrupt controller has them.
-    fn members(&self) -> Result<KVec<KBox<Member>>> {
-        let vcpus = self.vcpus()?;
+    /// Initialises a GICv2 that is not: user space need not say so.
+    ///
+    /// # Errors
+    ///
+    /// As [`init_gic`](Self::init_gic).
+    pub(crate) fn init_gic_v2(&self) -> Result {
+        match self.gic() {
+            Some(gic) if gic.version == Version::V2 && gic.ready().is_none() => self.init_gic(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The vCPUs as the interrupt controller has them. CPU interface n of a GICv2 is vCPU n's.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if there is none, `E2BIG` if there are more than it can have, `ENOMEM`.
+    fn members(&self, version: Version) -> Result<KVec<KBox<Member>>> {
+        let mut vcpus = self.vcpus()?;
+        if version == Version::V2 {
+            vcpus.sort_unstable_by_key(|vcpu| vcpu.id);
+            if vcpus
+                .iter()
+                .any(|vcpu| vcpu.id as usize >= v2::lists::MAX_VCPUS)
+            {
+                return Err(E2BIG);
+            }
+        }
         let mut members = KVec::with_capacity(vcpus.len(), GFP_KERNEL_ACCOUNT)?;
 
         if vcpus.is_empty() {
             return Err(ENODEV);
         }
         for (index, vcpu) in vcpus.iter().enumerate() {
-            let member = Member::new(index, vcpu.id, vcpu.affinity(), vcpu.kick.clone());
+            let member = Member::new(version, index, vcpu.id, vcpu.affinity(), vcpu.kick.clone());
             members.push(KBox::new(member, GFP_KERNEL_ACCOUNT)?, GFP_KERNEL_ACCOUNT)?;
         }
         Ok(members)

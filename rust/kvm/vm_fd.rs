@@ -13,7 +13,10 @@ use crate::{
         Debugfs,
         VmDir, //
     },
-    device,
+    device::{
+        self,
+        vgic_v2, //
+    },
     ioctl::*,
     irq_line::irq_line,
     stats,
@@ -60,6 +63,7 @@ use kvm_host::{
     },
     uapi::{
         kvm_arm_counter_offset,
+        kvm_arm_device_addr,
         kvm_coalesced_mmio_zone,
         kvm_device_attr,
         kvm_enable_cap,
@@ -260,8 +264,11 @@ impl AnonFile for VmFile {
                 let cap: kvm_enable_cap = read_user(arg)?;
                 enable_cap(vm, &cap)?;
             }
-            // A GICv2, which VMs cannot have.
-            KVM_CREATE_IRQCHIP => return Err(ENODEV),
+            KVM_CREATE_IRQCHIP => vgic_v2::create(vm)?,
+            KVM_ARM_SET_DEVICE_ADDR => {
+                let place: kvm_arm_device_addr = read_user(arg)?;
+                vgic_v2::set_address(vm, place.id, place.addr)?;
+            }
             KVM_CREATE_DEVICE => device::create(vm, arg)?,
             KVM_SIGNAL_MSI => return signal_msi(vm, &read_user(arg)?),
             KVM_ARM_PREFERRED_TARGET => preferred_target(arg)?,

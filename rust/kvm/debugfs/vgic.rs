@@ -5,6 +5,7 @@
 use crate::{
     vgic::{
         ReadyGic,
+        Version,
         Vgic, //
     },
     vm::Vm, //
@@ -15,7 +16,10 @@ use kernel::{
     sync::Arc, //
 };
 use kvm_core::vgic::{
-    dist::Distributor as _,
+    dist::{
+        Distributor as _,
+        Revision, //
+    },
     interrupts::Interrupts as _,
     intid::{
         IntId,
@@ -28,6 +32,7 @@ use kvm_core::vgic::{
         Lpis,
         Redistributors as _, //
     },
+    v2,
 };
 use kvm_host::debugfs::Show;
 
@@ -51,7 +56,15 @@ fn show(m: &SeqFile, gic: ReadyGic<'_>) {
     let vgic = gic.vgic();
     let groups = vgic.groups();
 
-    seq_print!(m, "model:\tGICv3, revision {}\n", gic.revision() as u8);
+    let (model, revision) = match vgic.version {
+        Version::V2 => (
+            2,
+            v2::dist::Distributor::said_revision(&gic).unwrap_or(Revision::Three),
+        ),
+        Version::V3 => (3, gic.revision()),
+    };
+
+    seq_print!(m, "model:\tGICv{}, revision {}\n", model, revision as u8);
     seq_print!(m, "spis:\t{}\n", vgic.spis());
     seq_print!(
         m,

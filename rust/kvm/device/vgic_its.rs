@@ -14,8 +14,10 @@ use crate::{
         write_user, //
     },
     vgic::{
+        Gicv3,
         Its,
-        ReadyGic, //
+        ReadyGic,
+        Version, //
     },
     vm::Vm, //
 };
@@ -65,16 +67,24 @@ impl Attr {
     }
 }
 
+/// The VM's GICv3; a GICv2 has no LPIs.
+fn gicv3(vm: &Vm) -> Result<&Gicv3> {
+    vm.gic()
+        .map(|gic| &**gic)
+        .filter(|gic| gic.version == Version::V3)
+        .ok_or(ENODEV)
+}
+
 impl Device for VgicIts {
     const NAME: &'static CStr = c"kvm-arm-vgic-its";
 
     fn new(vm: &Arc<Vm>) -> Result<Self> {
-        vm.gic().ok_or(ENODEV)?;
+        gicv3(vm)?;
         Ok(Self(Its::new()?))
     }
 
     fn attach(&self, vm: &Vm) -> Result {
-        vm.gic().ok_or(ENODEV)?.add_its(self.0.clone())
+        gicv3(vm)?.add_its(self.0.clone())
     }
 
     fn has(&self, _vm: &Vm, attr: &kvm_device_attr) -> Result {

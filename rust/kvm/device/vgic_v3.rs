@@ -16,7 +16,8 @@ use crate::{
     },
     vgic::{
         Gicv3,
-        ReadyGic, //
+        ReadyGic,
+        Version, //
     },
     vm::Vm, //
 };
@@ -68,7 +69,7 @@ impl Device for VgicV3 {
         if vm.gic().is_some() {
             return Err(EEXIST);
         }
-        Ok(Self(Gicv3::new(vm.memory.clone())?))
+        Ok(Self(Gicv3::new(Version::V3, vm.memory.clone())?))
     }
 
     fn attach(&self, vm: &Vm) -> Result {

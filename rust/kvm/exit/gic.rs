@@ -5,8 +5,12 @@
 use crate::{
     run::Run,
     vgic::{
-        mmio::access,
-        ReadyGic, //
+        mmio::{
+            access,
+            access_dist, //
+        },
+        ReadyGic,
+        Version, //
     },
 };
 use kvm_core::{
@@ -26,7 +30,11 @@ use kvm_core::{
     },
     vgic::{
         dist::Distributor,
-        interrupts::Interrupts, //
+        interrupts::Interrupts,
+        v2::frames::{
+            Frames,
+            Part, //
+        },
     },
 };
 
@@ -42,6 +50,9 @@ impl Run<'_> {
         let (Some(gic), Some(chip)) = (self.gic, self.vm.gic()) else {
             return false;
         };
+        if let (Version::V2, Some(ready)) = (chip.version, chip.ready()) {
+            return self.gic_v2_access(ready, chip.v2.settled_frames(), esr);
+        }
         let (Some(ready), Some(frames)) = (chip.ready(), chip.setup.settled_frames()) else {
             return false;
         };
@@ -61,6 +72,29 @@ impl Run<'_> {
         let Some(data) = access(&ready, frame, gic.index(), &wanted, may_sleep) else {
             return false;
         };
+        self.mmio.start(&wanted, esr);
+        self.mmio.finish(&mut &*cpu, data);
+        true
+    }
+
+    /// As [`gic_access`](Self::gic_access), to a GICv2.
+    fn gic_v2_access(&mut self, ready: ReadyGic<'_>, frames: Option<Frames>, esr: Esr) -> bool {
+        let (far, hpfar) = (self.cpu.far(), HpfarEl2::from_raw(self.cpu.hpfar()));
+        let found = frames.and_then(|frames| frames.find(fault_ipa(hpfar, far)));
+        let (Some(gic), Some((part, offset))) = (self.gic, found) else {
+            return false;
+        };
+        let cpu = self.cpu;
+        let Outcome::Access(wanted) = decode(&cpu, esr, far, hpfar) else {
+            return false;
+        };
+        self.timers.sync_now();
+        let data = match part {
+            Part::Dist => Some(access_dist(&ready, offset, gic.index(), &wanted)),
+            Part::Cpu => gic.access_v2(offset, &wanted),
+        };
+        let Some(data) = data else { return false };
+
         self.mmio.start(&wanted, esr);
         self.mmio.finish(&mut &*cpu, data);
         true

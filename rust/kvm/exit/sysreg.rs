@@ -147,7 +147,8 @@ impl Run<'_> {
     /// interrupt controller.
     #[inline]
     fn gic_register(&mut self, access: SystemAccess, esr: Esr) -> Option<Fast> {
-        let (gic, register) = (self.gic?, Trapped::new(access.reg())?);
+        let gic = self.gic.filter(|gic| !gic.is_v2())?;
+        let register = Trapped::new(access.reg())?;
         let done = if access.read() {
             gic.read(register)
                 .map(|value| self.cpu.set_gpr(access.rt(), value))

@@ -28,6 +28,9 @@ pub(crate) struct Wires<'a> {
     /// The vCPU's index there.
     pub(crate) index: usize,
     pub(crate) ppis: &'a TimerPpis,
+    /// Whether the guest ends the CPU's interrupts. If not, the lines go to the GIC as any other
+    /// device's, and the CPU's interrupt is kept from coming while its line is up.
+    pub(crate) to_host: bool,
 }
 
 impl Wires<'_> {
@@ -103,10 +106,12 @@ impl Pins<'_> {
     fn tell(&self, timer: Timer, line: bool) -> bool {
         match &self.wires {
             None => line,
-            Some(wires) if self.cpu.has_timer(timer) => wires.tell_wired(timer, line),
+            Some(wires) if wires.to_host && self.cpu.has_timer(timer) => {
+                wires.tell_wired(timer, line)
+            }
             Some(wires) => {
                 wires.update(timer, |irq| irq.set_line(line));
-                false
+                line && self.cpu.has_timer(timer)
             }
         }
     }
@@ -121,13 +126,24 @@ impl Pins<'_> {
         })
     }
 
+    /// Whether a line that the GIC has as up may have gone down without an exit.
+    #[inline]
+    pub(crate) fn may_fall(&self) -> bool {
+        self.wires.as_ref().is_some_and(|wires| {
+            !wires.to_host
+                && Timer::ALL
+                    .into_iter()
+                    .any(|timer| wires.irq(timer).is_some_and(Irq::line))
+        })
+    }
+
     /// Connects each line to the CPU's interrupt, if the guest has the CPU's timer, or to the GIC as
     /// any other device's. To be called when that may have changed.
     pub(crate) fn wire(&self) {
         let Some(wires) = &self.wires else { return };
 
         for timer in Timer::ALL {
-            let host = self.cpu.has_timer(timer).then(|| self.irqs.intid(timer));
+            let host = (wires.to_host && self.cpu.has_timer(timer)).then(|| self.irqs.intid(timer));
             let now = wires.irq(timer).and_then(Irq::wire);
             if let Some(intid) = wires.intid(timer) {
                 if now.map(|host| host.get() as u32) != host {

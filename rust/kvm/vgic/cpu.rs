@@ -11,6 +11,7 @@ use crate::{
         },
         vm::{
             Member,
+            Version,
             Vgic, //
         },
     },
@@ -18,6 +19,10 @@ use crate::{
 use core::cell::{
     Cell,
     RefCell, //
+};
+use kvm_core::mmio::{
+    Direction,
+    MmioAccess, //
 };
 use kvm_core::vgic::{
     cpuregs::{
@@ -38,6 +43,7 @@ use kvm_core::vgic::{
         MAX_LIST_REGISTERS, //
     },
     sgi::Sgi,
+    v2,
 };
 use kvm_host::{
     ich::{
@@ -109,15 +115,24 @@ pub(crate) struct VgicCpu {
     queue: RefCell<Queue>,
     /// The LPIs in list registers.
     lpis: RefCell<Slots>,
+    /// The CPU interface of a GICv2, which has all of the above unused.
+    pub(crate) v2: Option<RefCell<v2::cpu::CpuInterface>>,
 }
 
 impl VgicCpu {
     /// That of the vCPU with this index, after a reset.
-    pub(crate) fn new(index: usize, host: VirtualInterface) -> Self {
+    pub(crate) fn new(version: Version, index: usize, host: VirtualInterface) -> Self {
         Self {
             interface: Cell::new(CpuInterface::reset(host.vtr())),
-            queue: RefCell::new(Queue::new(index, IchHcrEl2::from_raw(base_hcr(host)))),
+            queue: RefCell::new(match version {
+                Version::V2 => Queue::unused(index),
+                Version::V3 => Queue::new(index, IchHcrEl2::from_raw(base_hcr(host))),
+            }),
             lpis: RefCell::new([const { None }; MAX_LIST_REGISTERS]),
+            v2: match version {
+                Version::V2 => Some(RefCell::new(v2::cpu::CpuInterface::new(index))),
+                Version::V3 => None,
+            },
         }
     }
 }
@@ -162,6 +177,12 @@ impl<'a> Gic<'a> {
         f(&mut queue, &mut lpis)
     }
 
+    /// Whether it is one of a GICv2, without system registers.
+    #[inline]
+    pub(crate) fn is_v2(&self) -> bool {
+        self.cpu.v2.is_some()
+    }
+
     /// The vCPU's index.
     pub(crate) fn index(&self) -> usize {
         self.cpu.queue.borrow().vcpu()
@@ -169,6 +190,9 @@ impl<'a> Gic<'a> {
 
     /// The vCPU comes to this CPU.
     pub(crate) fn load(&self, cpu: &PinnedCpu) {
+        if self.cpu.v2.is_some() {
+            return;
+        }
         let ich = self.host.on(cpu);
         let interface = self.cpu.interface.get();
 
@@ -179,10 +203,13 @@ impl<'a> Gic<'a> {
 
     /// The vCPU leaves this CPU. Nothing is in list registers.
     pub(crate) fn put(&self, cpu: &PinnedCpu) {
-        self.cpu.interface.set(self.current(cpu));
+        if self.cpu.v2.is_none() {
+            self.cpu.interface.set(self.current(cpu));
+        }
     }
 
-    /// Whether the list registers are to be filled before the guest is entered.
+    /// Whether the list registers are to be filled before the guest is entered. Of a GICv2, always:
+    /// it is to be asked for its [`signals`](Self::signals).
     #[inline(always)]
     pub(crate) fn is_stale(&self) -> bool {
         self.cpu.queue.borrow().is_stale(&self.member.candidates)
@@ -210,6 +237,39 @@ impl<'a> Gic<'a> {
                 lpis,
                 &Hardware(self.host, self.host.on(irqs.cpu())),
             )
+        })
+    }
+
+    /// Returns what the CPU interface of a GICv2 signals; [`None`] if it is none, or if that is what it
+    /// was.
+    pub(crate) fn signals(&self) -> Option<v2::cpu::Signals> {
+        let mut v2 = self.cpu.v2.as_ref()?.borrow_mut();
+        let candidates = &self.member.candidates;
+
+        v2.is_stale(candidates)
+            .then(|| v2.signals(self.vgic, candidates))
+    }
+
+    /// Does what the guest accesses in the frames of a GICv2's CPU interface. Returns a load's data;
+    /// [`None`] if it is not one. In the inner loop.
+    pub(crate) fn access_v2(&self, offset: u32, access: &MmioAccess) -> Option<[u8; 8]> {
+        let mut v2 = self.cpu.v2.as_ref()?.borrow_mut();
+
+        Some(match access.direction {
+            Direction::Read(_) => {
+                let candidates = &self.member.candidates;
+                let value = v2.read(self.vgic, candidates, offset, access.size);
+                u64::from(value).to_le_bytes()
+            }
+            Direction::Write(data) => {
+                let value = u64::from_le_bytes(data) as u32;
+                let ended = v2.write(self.vgic, offset, access.size, value);
+                drop(v2);
+                if let Some(intid) = ended {
+                    with_irqs_off(|irqs| self.ended(irqs, intid));
+                }
+                data
+            }
         })
     }
 
@@ -247,6 +307,10 @@ impl<'a> Gic<'a> {
     /// Whether there is an interrupt that the guest would take if it did not mask interrupts by
     /// PSTATE, which ends a WFI. `is_loaded` says whether the vCPU is loaded on the current CPU.
     pub(crate) fn has_deliverable(&self, is_loaded: impl FnOnce() -> bool) -> bool {
+        if let Some(v2) = &self.cpu.v2 {
+            let candidates = &self.member.candidates;
+            return v2.borrow_mut().has_signal(self.vgic, candidates);
+        }
         let vmcr = with_irqs_off(|irqs| {
             if is_loaded() {
                 self.fold(irqs);

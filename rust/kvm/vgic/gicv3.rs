@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A VM's GICv3, from when it is made on.
+//! A VM's GICv3, or GICv2, from when it is made on.
 //!
 //! First there is only what user space says of it. Once it is initialised it has interrupts and
 //! registers, and its vCPUs are those that there are.
@@ -14,8 +14,10 @@ use crate::{
         },
         redistributors::RedistRegisters,
         setup::Setup,
+        v2::Setup2,
         vm::{
             Member,
+            Version,
             Vgic, //
         },
     },
@@ -50,6 +52,7 @@ use kvm_core::vgic::{
         Lpis,
         Redistributors, //
     },
+    v2,
 };
 use kvm_host::relaxed;
 
@@ -63,11 +66,15 @@ struct Ready {
     redistributors: RedistRegisters,
 }
 
-/// A GICv3.
+/// A GICv3 or a GICv2.
 #[pin_data]
 pub(crate) struct Gicv3 {
+    pub(crate) version: Version,
     #[pin]
     pub(crate) setup: Setup,
+    /// What else there is to say of a GICv2.
+    #[pin]
+    pub(crate) v2: Setup2,
     ready: SetOnce<Ready>,
     memory: Arc<Memory>,
     /// The ITSs, in the order in which they were made. They go with the GIC.
@@ -93,10 +100,12 @@ impl Gicv3 {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(memory: Arc<Memory>) -> Result<Arc<Self>> {
+    pub(crate) fn new(version: Version, memory: Arc<Memory>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
+                version,
                 setup <- Setup::new(),
+                v2 <- Setup2::new(),
                 ready: SetOnce::new(),
                 memory,
                 itses <- new_spinlock_irq!(KVec::new(), "kvm_vhe::Gicv3::itses"),
@@ -185,7 +194,7 @@ impl Gicv3 {
             return Ok(());
         }
         let redistributors = RedistRegisters::new(members.len())?;
-        let vgic = Vgic::new(self.setup.take_irqs().spis(), members)?;
+        let vgic = Vgic::new(self.version, self.setup.take_irqs().spis(), members)?;
         self.ready.populate(Ready {
             vgic: Arc::new(vgic, GFP_KERNEL_ACCOUNT)?,
             status: Atomic::new(0),
@@ -293,6 +302,23 @@ impl<'a> ReadyGic<'a> {
     /// `EFAULT`.
     pub(crate) fn save_pending(self) -> Result {
         lpi::save_pending(&self.around().lpis()).map_err(|_| EFAULT)
+    }
+}
+
+impl v2::dist::Distributor for ReadyGic<'_> {
+    type Interrupts = Vgic;
+
+    #[inline]
+    fn interrupts(&self) -> &Vgic {
+        &self.ready.vgic
+    }
+
+    fn said_revision(&self) -> Option<Revision> {
+        self.gic.v2.said_revision()
+    }
+
+    fn say_revision(&self, revision: Revision) {
+        self.gic.v2.say_revision(revision);
     }
 }
 

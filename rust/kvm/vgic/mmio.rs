@@ -14,7 +14,8 @@ use kvm_core::{
             self,
             Redistributors, //
         },
-        regions::Frame, //
+        regions::Frame,
+        v2, //
     },
 };
 
@@ -49,4 +50,26 @@ pub(crate) fn access<G: Redistributors>(
             data
         }
     })
+}
+
+/// Does what the vCPU with index `by` accesses in the frame of a GICv2's distributor. Returns a load's
+/// data, as it would be in memory.
+#[inline]
+pub(crate) fn access_dist<G: v2::dist::Distributor>(
+    gic: &G,
+    offset: u32,
+    by: usize,
+    access: &MmioAccess,
+) -> [u8; 8] {
+    let (who, size) = (By::Guest(by), access.size);
+
+    match access.direction {
+        Direction::Read(_) => u64::from(v2::dist::read(gic, who, by, offset, size)).to_le_bytes(),
+        Direction::Write(data) => {
+            let value = u64::from_le_bytes(data) as u32;
+            // Only what user space writes can be refused.
+            let _ = v2::dist::write(gic, who, by, offset, size, value);
+            data
+        }
+    }
 }

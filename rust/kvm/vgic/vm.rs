@@ -39,6 +39,7 @@ use kvm_core::{
             PRIVATE, //
         },
         irq::Irq,
+        v2,
         waiting::{
             self,
             Waiting, //
@@ -54,6 +55,15 @@ use kvm_host::{
 const GROUP0: u32 = 1 << 0;
 /// As above.
 const GROUP1: u32 = 1 << 1;
+
+/// What a GIC is to its guest.
+#[derive(Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// A GICv2, in software.
+    V2,
+    /// A GICv3.
+    V3,
+}
 
 /// A vCPU, to the interrupt controller.
 pub(crate) struct Member {
@@ -75,13 +85,21 @@ pub(crate) struct Member {
 impl Member {
     /// Returns the vCPU that becomes the one with `index`, with its private interrupts as after a
     /// reset.
-    pub(crate) fn new(index: usize, id: u32, affinity: Affinity, kick: Arc<Kick>) -> Self {
+    pub(crate) fn new(
+        version: Version,
+        index: usize,
+        id: u32,
+        affinity: Affinity,
+        kick: Arc<Kick>,
+    ) -> Self {
         Self {
             id,
             affinity: Atomic::new(affinity.into_raw()),
             kick,
             private: from_fn(|n| match IntId::private(n as u32) {
-                Some(intid) => AtomicWord::of(Irq::reset(intid, Some(index), true)),
+                Some(intid) => {
+                    AtomicWord::of(Irq::reset(intid, Some(index), version == Version::V3))
+                }
                 None => AtomicWord::zero(),
             }),
             candidates: Candidates::new(AtomicWord::zero),
@@ -134,6 +152,7 @@ impl Member {
 
 /// A VM's interrupt controller, of which the size is settled.
 pub(crate) struct Vgic {
+    pub(crate) version: Version,
     spis: KVec<AtomicWord>,
     routers: KVec<Atomic<u64>>,
     members: KVec<KBox<Member>>,
@@ -148,9 +167,10 @@ impl Vgic {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(spis: usize, members: KVec<KBox<Member>>) -> Result<Self> {
+    pub(crate) fn new(version: Version, spis: usize, members: KVec<KBox<Member>>) -> Result<Self> {
         let spis = spis.min(MAX_SPIS);
         let mut this = Self {
+            version,
             spis: KVec::with_capacity(spis, GFP_KERNEL_ACCOUNT)?,
             routers: KVec::with_capacity(spis, GFP_KERNEL_ACCOUNT)?,
             members,
@@ -160,8 +180,11 @@ impl Vgic {
 
         for spi in 0..spis {
             let intid = IntId::spi((PRIVATE + spi) as u32).ok_or(EINVAL)?;
-            // GICD_IROUTER is zero, which is the affinity of the first vCPU.
-            let irq = Irq::reset(intid, this.find(Affinity::from_mpidr(0)), true);
+            let irq = match version {
+                // GICD_IROUTER is zero, which is the affinity of the first vCPU.
+                Version::V3 => Irq::reset(intid, this.find(Affinity::from_mpidr(0)), true),
+                Version::V2 => v2::dist::spi(intid, this.members.len()),
+            };
             this.spis.push(AtomicWord::of(irq), GFP_KERNEL_ACCOUNT)?;
             this.routers.push(Atomic::new(0), GFP_KERNEL_ACCOUNT)?;
         }
