@@ -38,6 +38,7 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_ARM_SYSTEM_SUSPEND, ONE, "capabilities.system_suspend" },
 	{ KVM_CAP_SYSTEM_EVENT_DATA, ONE, "exits.system_events" },
 	{ KVM_CAP_IRQCHIP, ONE, "vgic_cpu" },
+	{ KVM_CAP_ARM_SET_DEVICE_ADDR, ONE, "vgic_v2.legacy" },
 	{ KVM_CAP_SIGNAL_MSI, ONE, "vgic_its" },
 	{ KVM_CAP_ARM_IRQ_LINE_LAYOUT_2, ONE, "irq_line.refused" },
 	{ KVM_CAP_IRQ_ROUTING, 4096, 4096, "irqfd.bad_routes" },

@@ -71,10 +71,10 @@ static bool run(unsigned long arg, long got)
 	return got == (arg ? -EINVAL : -ENOEXEC);
 }
 
-/* immediate_exit is set. */
+/* immediate_exit is set. If there is a GIC by now, it has no frames. */
 static bool run_initialised(unsigned long arg, long got)
 {
-	return got == (arg ? -EINVAL : -EINTR);
+	return arg ? got == -EINVAL : got == -EINTR || got == -ENXIO;
 }
 
 /* No target, flag, group or the like has the value of 0xa5. */
@@ -88,10 +88,18 @@ static bool reads_device(unsigned long arg, long got)
 	return got == (arg == readable ? -ENODEV : -EFAULT);
 }
 
-static bool no_device(unsigned long arg, long got)
+/* A GICv2, which C KVM lacks here. It can be made once, unless a vCPU has run. */
+static bool makes_gic(unsigned long arg, long got)
 {
 	(void)arg;
-	return got == -ENODEV;
+	if (!host_is_module())
+		return got == -ENODEV;
+	return got == 0 || got == -EEXIST || got == -EBUSY;
+}
+
+static bool reads_address(unsigned long arg, long got)
+{
+	return got == (arg == readable ? -ENODEV : -EFAULT);
 }
 
 static bool reads_attr(unsigned long arg, long got)
@@ -142,7 +150,8 @@ static const struct answer {
 	{ KVM_SET_USER_MEMORY_REGION, reads, ON(VM), false },
 	{ KVM_SET_USER_MEMORY_REGION2, reads, ON(VM), false },
 	{ KVM_ENABLE_CAP, reads, ON(VM), false },
-	{ KVM_CREATE_IRQCHIP, no_device, ON(VM), false },
+	{ KVM_CREATE_IRQCHIP, makes_gic, ON(VM), false },
+	{ KVM_ARM_SET_DEVICE_ADDR, reads_address, ON(VM), false },
 	{ KVM_CREATE_DEVICE, reads_device, ON(VM), false },
 	{ KVM_SIGNAL_MSI, reads, ON(VM), false },
 	{ KVM_ARM_SET_COUNTER_OFFSET, reads, ON(VM), false },
@@ -215,9 +224,9 @@ FIXTURE_SETUP(ioctl_fuzz)
 	ASSERT_GE(kvm, 0) TH_LOG("%s: %s", KVM_DEV, strerror(-kvm));
 	self->fd[VM] = kvm_ioctl(kvm, KVM_CREATE_VM, 0);
 	ASSERT_GE(self->fd[VM], 0);
-	self->fd[VCPU] = kvm_ioctl(self->fd[VM], KVM_CREATE_VCPU, 300);
+	self->fd[VCPU] = kvm_ioctl(self->fd[VM], KVM_CREATE_VCPU, 6);
 	ASSERT_GE(self->fd[VCPU], 0);
-	self->fd[INITIALISED] = kvm_ioctl(self->fd[VM], KVM_CREATE_VCPU, 301);
+	self->fd[INITIALISED] = kvm_ioctl(self->fd[VM], KVM_CREATE_VCPU, 7);
 	ASSERT_GE(self->fd[INITIALISED], 0);
 	ASSERT_EQ(0, kvm_ioctl(self->fd[VM], KVM_ARM_PREFERRED_TARGET, (unsigned long)&init));
 	ASSERT_EQ(0, kvm_ioctl(self->fd[INITIALISED], KVM_ARM_VCPU_INIT, (unsigned long)&init));
