@@ -59,7 +59,7 @@ struct Lpis<'a> {
 impl Look for Lpis<'_> {
     fn look(&mut self, first: IntId, bits: u64, mut f: impl FnMut(u32, Option<Irq>)) {
         assert_eq!(first.get() % 64, 0);
-        for bit in (0..64).filter(|bit| bits & 1 << bit != 0) {
+        for bit in (0..64).filter(|bit| bits & (1 << bit) != 0) {
             let irq = self
                 .model
                 .borrow()
