@@ -5,6 +5,7 @@
 //! Source: api.rst, "4.79 KVM_CREATE_DEVICE".
 
 mod file;
+mod stopped;
 
 mod vgic_its;
 pub(crate) mod vgic_v2;
@@ -18,10 +19,6 @@ use crate::{
         vgic_v3::VgicV3, //
     },
     ioctl::read_user,
-    vcpu::{
-        State,
-        Vcpu, //
-    },
     vm::Vm, //
 };
 use kernel::{
@@ -34,30 +31,8 @@ use kvm_host::{
         kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V2,
         kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3, //
     },
-    lock::KillableGuard,
     uapi::kvm_create_device, //
 };
-
-/// All vCPUs of a VM with their states. While these are locked none runs.
-type Stopped<'a> = KVec<(&'a Vcpu, KillableGuard<'a, State>)>;
-
-/// Locks the vCPUs, so that none runs, and calls `f`. Who does so at the same time waits.
-///
-/// # Errors
-///
-/// `EBUSY` if a vCPU runs or an ioctl on one is under way, `EINTR` if the thread is being killed,
-/// `ENOMEM`, and what `f` returns.
-fn stopped<R>(vm: &Vm, f: impl FnOnce(&mut Stopped<'_>) -> Result<R>) -> Result<R> {
-    let vcpus = vm.vcpus()?;
-    // It ends after the vCPUs' locks have.
-    let _turn = vm.stops_vcpus()?;
-    let mut stopped = KVec::with_capacity(vcpus.len(), GFP_KERNEL)?;
-
-    for vcpu in &vcpus {
-        stopped.push((&**vcpu, vcpu.try_state().ok_or(EBUSY)?), GFP_KERNEL)?;
-    }
-    f(&mut stopped)
-}
 
 /// KVM_CREATE_DEVICE.
 ///

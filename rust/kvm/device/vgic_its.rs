@@ -6,8 +6,8 @@
 
 use crate::{
     device::{
-        self,
-        file::Device, //
+        file::Device,
+        stopped::stopped, //
     },
     ioctl::{
         read_user,
@@ -101,17 +101,17 @@ impl Device for VgicIts {
         match Attr::new(attr)? {
             Attr::Address => self.0.set_base(read_user(at)?, vm.ipa),
             Attr::Init => Ok(()),
-            Attr::Reset => stopped(vm, |gic| {
+            Attr::Reset => with_gic(vm, |gic| {
                 self.0.reset(gic.around());
                 Ok(())
             }),
-            Attr::Save => stopped(vm, |gic| self.0.save(gic.around())),
-            Attr::Restore => stopped(vm, |gic| self.0.restore(gic.around())),
+            Attr::Save => with_gic(vm, |gic| self.0.save(gic.around())),
+            Attr::Restore => with_gic(vm, |gic| self.0.restore(gic.around())),
             Attr::Register(offset) => {
                 let value = read_user(at)?;
                 check_attribute(offset).map_err(Its::refused)?;
                 self.0.base().ok_or(ENXIO)?;
-                stopped(vm, |gic| self.0.user_write(gic.around(), offset, value))
+                with_gic(vm, |gic| self.0.user_write(gic.around(), offset, value))
             }
         }
     }
@@ -124,7 +124,7 @@ impl Device for VgicIts {
             Attr::Register(offset) => {
                 check_attribute(offset).map_err(Its::refused)?;
                 self.0.base().ok_or(ENXIO)?;
-                let value = stopped(vm, |_| self.0.user_read(offset))?;
+                let value = with_gic(vm, |_| self.0.user_read(offset))?;
                 write_user(at, &value)
             }
             Attr::Init | Attr::Reset | Attr::Save | Attr::Restore => Err(ENXIO),
@@ -136,10 +136,10 @@ impl Device for VgicIts {
 ///
 /// # Errors
 ///
-/// As [`device::stopped`], `ENXIO` if the interrupt controller is not initialised, and what `f`
+/// As [`stopped()`], `ENXIO` if the interrupt controller is not initialised, and what `f`
 /// returns.
-fn stopped<R>(vm: &Vm, f: impl FnOnce(ReadyGic<'_>) -> Result<R>) -> Result<R> {
-    device::stopped(vm, |_| {
+fn with_gic<R>(vm: &Vm, f: impl FnOnce(ReadyGic<'_>) -> Result<R>) -> Result<R> {
+    stopped(vm, |_| {
         f(vm.gic().and_then(|gic| gic.ready()).ok_or(ENXIO)?)
     })
 }

@@ -5,14 +5,16 @@
 //! Source: Documentation/virt/kvm/devices/arm-vgic.rst.
 
 use crate::{
-    device::file::Device,
+    device::{
+        file::Device,
+        stopped::{
+            stopped,
+            Stopped, //
+        },
+    },
     ioctl::{
         read_user,
         write_user, //
-    },
-    vcpu::{
-        State,
-        Vcpu, //
     },
     vgic::{
         Gicv3,
@@ -48,19 +50,13 @@ use kvm_core::{
         },
     },
 };
-use kvm_host::{
-    lock::KillableGuard,
-    uapi::kvm_device_attr, //
-};
+use kvm_host::uapi::kvm_device_attr;
 
 /// What an address reads as that is not set.
 const NO_ADDRESS: u64 = u64::MAX;
 
 /// A GICv2.
 pub(crate) struct VgicV2(Arc<Gicv3>);
-
-/// All vCPUs with their states, none of which runs while these are locked.
-type Stopped<'a> = KVec<(&'a Vcpu, KillableGuard<'a, State>)>;
 
 impl Device for VgicV2 {
     const NAME: &'static CStr = c"kvm-arm-vgic-v2";
@@ -218,18 +214,11 @@ impl VgicV2 {
     ) -> Result<R> {
         check_vcpu(vm, register)?;
         vm.init_gic()?;
-        let vcpus = vm.vcpus()?;
-        let mut stopped = KVec::with_capacity(vcpus.len(), GFP_KERNEL_ACCOUNT)?;
-
-        for vcpu in &vcpus {
-            stopped.push(
-                (&**vcpu, vcpu.try_state().ok_or(EBUSY)?),
-                GFP_KERNEL_ACCOUNT,
-            )?;
-        }
-        let gic = self.0.ready().ok_or(EBUSY)?;
-        let index = gic.vgic().index_of(register.vcpu.into()).ok_or(EINVAL)?;
-        f(&gic, &mut stopped, index)
+        stopped(vm, |stopped| {
+            let gic = self.0.ready().ok_or(EBUSY)?;
+            let index = gic.vgic().index_of(register.vcpu.into()).ok_or(EINVAL)?;
+            f(&gic, stopped, index)
+        })
     }
 
     /// Calls `f` with the CPU interface that has the register.

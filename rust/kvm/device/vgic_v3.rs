@@ -6,9 +6,11 @@
 
 use crate::{
     device::{
-        self,
         file::Device,
-        Stopped, //
+        stopped::{
+            stopped,
+            Stopped, //
+        },
     },
     ioctl::{
         read_user,
@@ -258,13 +260,13 @@ impl VgicV3 {
     ///
     /// # Errors
     ///
-    /// As [`device::stopped`], `EBUSY` if the GIC is not initialised, and what `f` returns.
+    /// As [`stopped()`], `EBUSY` if the GIC is not initialised, and what `f` returns.
     fn stopped<R>(
         &self,
         vm: &Vm,
         f: impl FnOnce(&ReadyGic<'_>, &mut Stopped<'_>) -> Result<R>,
     ) -> Result<R> {
-        device::stopped(vm, |stopped| f(&self.0.ready().ok_or(EBUSY)?, stopped))
+        stopped(vm, |stopped| f(&self.0.ready().ok_or(EBUSY)?, stopped))
     }
 
     fn set_dist(&self, vm: &Vm, offset: u32, value: u32) -> Result {
