@@ -126,7 +126,14 @@ impl Gic {
         Self {
             enable: [false; 2],
             revision: None,
-            spis: vec![Irq::default(); spis],
+            // What GICD_ICFGR is of SPIs is the implementation's choice.
+            spis: vec![
+                Irq {
+                    edge: true,
+                    ..Irq::default()
+                };
+                spis
+            ],
             cpus: vec![Cpu::new(); cpus],
         }
     }

@@ -172,6 +172,12 @@ static inline bool v2_exists(struct vm *vm)
 	return kvm_ioctl(vm->fd, KVM_CREATE_DEVICE, (unsigned long)&device) == 0;
 }
 
+/* The SPI, and 15 others, are level-sensitive. */
+static inline int v2_level(int gic, unsigned int spi)
+{
+	return device_set(gic, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, GICD_ICFGR + spi / 16 * 4, 0);
+}
+
 /* KVM_IRQ_LINE of an SPI, or of a PPI of the first vCPU. */
 static inline int v2_line(struct vm *vm, unsigned int intid, unsigned int level)
 {

@@ -443,6 +443,7 @@ TEST_F(v2, eventfds)
 	EXPECT_EQ(-EAGAIN, kvm_ioctl(self->vm.fd, KVM_IRQFD, (unsigned long)&irqfd));
 	ASSERT_EQ(0, v2_place(gic));
 	ASSERT_EQ(0, v2_init(gic));
+	ASSERT_EQ(0, v2_level(gic, SPI));
 	ASSERT_EQ(0, kvm_ioctl(self->vm.fd, KVM_SET_GSI_ROUTING, (unsigned long)&routing));
 	ASSERT_EQ(0, kvm_ioctl(self->vm.fd, KVM_IRQFD, (unsigned long)&irqfd));
 	ASSERT_EQ(0, vcpu_start(vcpu, guest_take, 5, 0));

@@ -394,6 +394,7 @@ TEST_F(v2, level)
 	struct vcpu *vcpu = &self->vcpus[0];
 	enum guest_event event;
 
+	ASSERT_EQ(0, v2_level(self->gic, SPI));
 	ASSERT_EQ(0, v2_line(&self->vm, SPI, 1));
 	ASSERT_EQ(0, vcpu_start(vcpu, guest_level, 0, 0));
 	event = guest_run(vcpu);
