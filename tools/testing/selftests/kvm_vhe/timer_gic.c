@@ -8,15 +8,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
-#include "kvm_vhe_test.h"
-#include "guest.h"
-
-#define IOCTL(fd, cmd, arg)	kvm_ioctl(fd, cmd, (unsigned long)(arg))
+#include "timer.h"
 
 #define GICR_WAKER	0x14UL
 #define GICR_SGI	0x10000UL
@@ -56,12 +51,6 @@ GUEST_INLINE void gic_init(void)
 	GUEST_ISB();
 }
 
-GUEST_INLINE uint64_t count(bool physical)
-{
-	GUEST_ISB();
-	return physical ? GUEST_MRS("cntpct_el0") : GUEST_MRS("cntvct_el0");
-}
-
 GUEST_INLINE void set_timer(bool physical, uint64_t cval, uint64_t ctl)
 {
 	if (physical) {
@@ -72,12 +61,6 @@ GUEST_INLINE void set_timer(bool physical, uint64_t cval, uint64_t ctl)
 		GUEST_MSR("cntv_ctl_el0", ctl);
 	}
 	GUEST_ISB();
-}
-
-GUEST_INLINE uint64_t get_ctl(bool physical)
-{
-	GUEST_ISB();
-	return physical ? GUEST_MRS("cntp_ctl_el0") : GUEST_MRS("cntv_ctl_el0");
 }
 
 GUEST_INLINE uint64_t acknowledge(void)
@@ -148,19 +131,7 @@ GUEST uint64_t guest_irqs(uint64_t arg)
 
 static uint64_t us(unsigned int n)
 {
-	uint64_t f;
-
-	asm volatile("mrs %0, cntfrq_el0" : "=r" (f));
-	return f * n / 1000000;
-}
-
-static double cpu_seconds(void)
-{
-	struct rusage r;
-
-	getrusage(RUSAGE_THREAD, &r);
-	return r.ru_utime.tv_sec + r.ru_stime.tv_sec +
-	       (r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+	return frequency() * n / 1000000;
 }
 
 FIXTURE(gic)
@@ -302,21 +273,17 @@ FIXTURE_TEARDOWN(ppi)
 	vm_destroy(&self->vm);
 }
 
-static long set_ppi(struct vcpu *vcpu, unsigned int attr, int *ppi)
+static int set_ppi(struct vcpu *vcpu, unsigned int attr, int *ppi)
 {
-	struct kvm_device_attr a = { .group = KVM_ARM_VCPU_TIMER_CTRL, .attr = attr,
-				     .addr = (unsigned long)ppi };
-
-	return IOCTL(vcpu->fd, KVM_SET_DEVICE_ATTR, &a);
+	return device_attr(vcpu->fd, KVM_SET_DEVICE_ATTR, KVM_ARM_VCPU_TIMER_CTRL, attr, ppi);
 }
 
 static int get_ppi(struct vcpu *vcpu, unsigned int attr)
 {
 	int ppi = -1;
-	struct kvm_device_attr a = { .group = KVM_ARM_VCPU_TIMER_CTRL, .attr = attr,
-				     .addr = (unsigned long)&ppi };
 
-	return IOCTL(vcpu->fd, KVM_GET_DEVICE_ATTR, &a) ? -1 : ppi;
+	return device_attr(vcpu->fd, KVM_GET_DEVICE_ATTR, KVM_ARM_VCPU_TIMER_CTRL, attr, &ppi) ?
+		-1 : ppi;
 }
 
 TEST_F(ppi, others)

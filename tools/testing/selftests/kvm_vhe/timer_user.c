@@ -2,81 +2,23 @@
 /*
  * The guest's timers where user space has the interrupt controller: it is told the
  * lines' levels, KVM_CAP_ARM_USER_IRQ. Timers that fire while the guest runs, while it
- * waits, while its vCPU moves between CPUs; counters with an offset; bad input.
+ * waits, while its vCPU moves between CPUs.
  * Runs on the module and on C KVM, as root.
  */
 #include <pthread.h>
 #include <sched.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
-#include "kvm_vhe_test.h"
-#include "guest.h"
+#include "timer.h"
 
-#define IOCTL(fd, cmd, arg)	kvm_ioctl(fd, cmd, (unsigned long)(arg))
-
-#define CTL_ENABLE	1
-#define CTL_IMASK	2
 #define LINES		(KVM_ARM_DEV_EL1_VTIMER | KVM_ARM_DEV_EL1_PTIMER)
-
-#define ID_AA64ISAR2_EL1	ARM64_SYS_REG(3, 0, 0, 6, 2)
 
 enum { SAY_WORKING = 1, SAY_LOW };
 
 /* What the guest is to do, in its area's data. */
-enum { D_PHYSICAL, D_TICKS, D_CTL, D_WAIT, D_COUNT, D_PCOUNT, D_OUT };
-
-GUEST_INLINE uint64_t count(bool physical)
-{
-	GUEST_ISB();
-	return physical ? GUEST_MRS("cntpct_el0") : GUEST_MRS("cntvct_el0");
-}
-
-GUEST_INLINE void set_cval(bool physical, uint64_t cval)
-{
-	if (physical)
-		GUEST_MSR("cntp_cval_el0", cval);
-	else
-		GUEST_MSR("cntv_cval_el0", cval);
-}
-
-GUEST_INLINE void set_tval(bool physical, uint64_t tval)
-{
-	if (physical)
-		GUEST_MSR("cntp_tval_el0", tval);
-	else
-		GUEST_MSR("cntv_tval_el0", tval);
-}
-
-GUEST_INLINE uint64_t get_cval(bool physical)
-{
-	return physical ? GUEST_MRS("cntp_cval_el0") : GUEST_MRS("cntv_cval_el0");
-}
-
-GUEST_INLINE uint64_t get_tval(bool physical)
-{
-	GUEST_ISB();
-	return physical ? GUEST_MRS("cntp_tval_el0") : GUEST_MRS("cntv_tval_el0");
-}
-
-GUEST_INLINE void set_ctl(bool physical, uint64_t ctl)
-{
-	if (physical)
-		GUEST_MSR("cntp_ctl_el0", ctl);
-	else
-		GUEST_MSR("cntv_ctl_el0", ctl);
-	GUEST_ISB();
-}
-
-GUEST_INLINE uint64_t get_ctl(bool physical)
-{
-	GUEST_ISB();
-	return physical ? GUEST_MRS("cntp_ctl_el0") : GUEST_MRS("cntv_ctl_el0");
-}
+enum { D_PHYSICAL, D_TICKS, D_CTL, D_WAIT, D_COUNT, D_OUT };
 
 /*
  * Again and again: sets the timer, waits until the test says go, switches it off and
@@ -104,27 +46,6 @@ GUEST uint64_t guest_timer(uint64_t arg)
 		guest_say(SAY_LOW, count(physical) - now);
 	}
 	return arg;
-}
-
-static uint64_t frequency(void)
-{
-	uint64_t f;
-
-	asm volatile("mrs %0, cntfrq_el0" : "=r" (f));
-	return f;
-}
-
-static uint64_t host_count(void)
-{
-	uint64_t c;
-
-	asm volatile("isb\n\tmrs %0, cntvct_el0" : "=r" (c) : : "memory");
-	return c;
-}
-
-static uint64_t ms(unsigned int n)
-{
-	return frequency() * n / 1000;
 }
 
 FIXTURE(timer)
@@ -170,15 +91,6 @@ FIXTURE_TEARDOWN(timer)
 static uint64_t levels(struct vcpu *vcpu)
 {
 	return vcpu->run->s.regs.device_irq_level & LINES;
-}
-
-static double cpu_seconds(void)
-{
-	struct rusage r;
-
-	getrusage(RUSAGE_THREAD, &r);
-	return r.ru_utime.tv_sec + r.ru_stime.tv_sec +
-	       (r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
 }
 
 /* Runs on until user space is told of a line, then until the guest has switched it off. */
@@ -415,205 +327,6 @@ TEST_F(timer, moved_by_one_reg)
 	v->run->immediate_exit = 1;
 	EXPECT_EQ(GUEST_ERROR, guest_run(v));
 	v->run->immediate_exit = 0;
-}
-
-GUEST uint64_t guest_counters(uint64_t arg);
-GUEST uint64_t guest_counters(uint64_t arg)
-{
-	struct guest_area *area = guest_area();
-
-	area->data[D_COUNT] = count(false);
-	area->data[D_PCOUNT] = count(true);
-	return arg;
-}
-
-FIXTURE(counter)
-{
-	struct vm vm;
-	struct vcpu vcpu;
-};
-
-FIXTURE_SETUP(counter)
-{
-	ASSERT_EQ(0, vm_create(&self->vm));
-	ASSERT_EQ(0, vcpu_create(&self->vm, &self->vcpu, 0));
-}
-
-FIXTURE_TEARDOWN(counter)
-{
-	kick_every(0);
-	vcpu_destroy(&self->vcpu);
-	vm_destroy(&self->vm);
-}
-
-/* Both counters of the guest, which are the host's less these. */
-static const char *offsets(struct vcpu *vcpu, uint64_t virt, uint64_t phys)
-{
-	uint64_t before = host_count(), after;
-	const uint64_t *data = vcpu->area->data;
-
-	if (guest_finish(vcpu, guest_counters, 0, 0))
-		return "the guest failed";
-	after = host_count();
-	if (data[D_COUNT] - (before - virt) > after - before)
-		return "CNTVCT_EL0 is wrong";
-	if (data[D_PCOUNT] - (before - phys) > after - before)
-		return "CNTPCT_EL0 is wrong";
-	before = host_count();
-	if (vcpu_reg(vcpu, KVM_REG_ARM_TIMER_CNT) - (before - virt) > host_count() - before)
-		return "KVM_REG_ARM_TIMER_CNT is wrong";
-	before = host_count();
-	if (vcpu_reg(vcpu, KVM_REG_ARM_PTIMER_CNT) - (before - phys) > host_count() - before)
-		return "KVM_REG_ARM_PTIMER_CNT is wrong";
-	return NULL;
-}
-
-/* The physical counter is the host's at first; both go on from what is written. */
-TEST_F(counter, written)
-{
-	struct vcpu *v = &self->vcpu;
-	uint64_t now, value;
-
-	ASSERT_EQ(0, guest_finish(v, guest_counters, 0, 0));
-	now = host_count();
-	EXPECT_LE(now - v->area->data[D_PCOUNT], ms(10000));
-
-	ASSERT_EQ(0, vcpu_set_reg(v, KVM_REG_ARM_PTIMER_CNT, 0));
-	ASSERT_EQ(0, vcpu_set_reg(v, KVM_REG_ARM_TIMER_CNT, 1UL << 40));
-	ASSERT_EQ(0, guest_finish(v, guest_counters, 0, 0));
-	EXPECT_GT(ms(10000), v->area->data[D_PCOUNT]);
-	EXPECT_LE(1UL << 40, v->area->data[D_COUNT]);
-	EXPECT_GT((1UL << 40) + ms(10000), v->area->data[D_COUNT]);
-	value = vcpu_reg(v, KVM_REG_ARM_PTIMER_CNT);
-	EXPECT_GT(ms(10000), value);
-}
-
-TEST_F(counter, given)
-{
-	struct kvm_arm_counter_offset offset = { .counter_offset = 12345 };
-	struct vcpu *v = &self->vcpu;
-	const char *error;
-
-	offset.reserved = 1;
-	EXPECT_EQ(-EINVAL, IOCTL(self->vm.fd, KVM_ARM_SET_COUNTER_OFFSET, &offset));
-	EXPECT_EQ(-EFAULT, IOCTL(self->vm.fd, KVM_ARM_SET_COUNTER_OFFSET, 0));
-	offset.reserved = 0;
-	ASSERT_EQ(0, IOCTL(self->vm.fd, KVM_ARM_SET_COUNTER_OFFSET, &offset));
-	error = offsets(v, 12345, 12345);
-	EXPECT_EQ(NULL, error) TH_LOG("%s", error);
-
-	/* Writes of counters do nothing any more, and fail not. */
-	EXPECT_EQ(0, vcpu_set_reg(v, KVM_REG_ARM_TIMER_CNT, 7));
-	EXPECT_EQ(0, vcpu_set_reg(v, KVM_REG_ARM_PTIMER_CNT, 7));
-	error = offsets(v, 12345, 12345);
-	EXPECT_EQ(NULL, error) TH_LOG("%s", error);
-
-	/* It may be ahead of the host, and change once more. */
-	offset.counter_offset = -12345UL;
-	ASSERT_EQ(0, IOCTL(self->vm.fd, KVM_ARM_SET_COUNTER_OFFSET, &offset));
-	error = offsets(v, -12345UL, -12345UL);
-	EXPECT_EQ(NULL, error) TH_LOG("%s", error);
-	offset.counter_offset = 0;
-	ASSERT_EQ(0, IOCTL(self->vm.fd, KVM_ARM_SET_COUNTER_OFFSET, &offset));
-	error = offsets(v, 0, 0);
-	EXPECT_EQ(NULL, error) TH_LOG("%s", error);
-}
-
-GUEST uint64_t guest_spin(uint64_t arg);
-GUEST uint64_t guest_spin(uint64_t arg)
-{
-	volatile struct guest_area *area = guest_area();
-
-	area->seen = 1;
-	while (!area->go)
-		;
-	return arg;
-}
-
-static void *run_thread(void *arg)
-{
-	return (void *)(long)guest_run(arg);
-}
-
-TEST_F(counter, busy_while_a_vcpu_runs)
-{
-	struct kvm_arm_counter_offset offset = { .counter_offset = 1 };
-	volatile struct guest_area *area = self->vcpu.area;
-	pthread_t thread;
-	void *event;
-
-	ASSERT_EQ(0, vcpu_start(&self->vcpu, guest_spin, 0, 0));
-	ASSERT_EQ(0, pthread_create(&thread, NULL, run_thread, &self->vcpu));
-	while (!area->seen)
-		usleep(1000);
-	EXPECT_EQ(-EBUSY, IOCTL(self->vm.fd, KVM_ARM_SET_COUNTER_OFFSET, &offset));
-	area->go = 1;
-	pthread_join(thread, &event);
-	EXPECT_EQ(GUEST_DONE, (long)event);
-	EXPECT_EQ(0, IOCTL(self->vm.fd, KVM_ARM_SET_COUNTER_OFFSET, &offset));
-}
-
-TEST_F(counter, attributes)
-{
-	static const unsigned int defaults[] = { 27, 30, 28, 26 };
-	struct kvm_device_attr attr = { .group = KVM_ARM_VCPU_TIMER_CTRL };
-	int irq, vcpu = self->vcpu.fd;
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_LEN(defaults); i++) {
-		attr.attr = i;
-		attr.addr = (unsigned long)&irq;
-		irq = -1;
-		EXPECT_EQ(0, IOCTL(vcpu, KVM_HAS_DEVICE_ATTR, &attr));
-		EXPECT_EQ(0, IOCTL(vcpu, KVM_GET_DEVICE_ATTR, &attr));
-		EXPECT_EQ(defaults[i], irq);
-		/* The lines are not an interrupt controller's here. */
-		EXPECT_EQ(-EINVAL, IOCTL(vcpu, KVM_SET_DEVICE_ATTR, &attr));
-		attr.addr = 0;
-		EXPECT_EQ(-EFAULT, IOCTL(vcpu, KVM_GET_DEVICE_ATTR, &attr));
-	}
-	attr.addr = (unsigned long)&irq;
-	attr.attr = 4;
-	EXPECT_EQ(-ENXIO, IOCTL(vcpu, KVM_HAS_DEVICE_ATTR, &attr));
-	EXPECT_EQ(-ENXIO, IOCTL(vcpu, KVM_GET_DEVICE_ATTR, &attr));
-	attr.attr = 1UL << 32;
-	EXPECT_EQ(-ENXIO, IOCTL(vcpu, KVM_HAS_DEVICE_ATTR, &attr));
-}
-
-#define WFET_X0		0xd5031000
-#define WFIT_X0		0xd5031020
-
-GUEST uint64_t guest_wait_until(uint64_t arg);
-GUEST uint64_t guest_wait_until(uint64_t arg)
-{
-	struct guest_area *area = guest_area();
-	uint64_t before = count(false);
-
-	guest_execute(arg ? WFET_X0 : WFIT_X0, before + area->data[D_TICKS]);
-	return count(false) - before;
-}
-
-/* Nothing but its timeout ends it. */
-TEST_F(counter, wfit)
-{
-	struct vcpu *v = &self->vcpu;
-	double cpu;
-
-	if ((vcpu_reg(v, ID_AA64ISAR2_EL1) & 15) < 2)
-		SKIP(return, "no FEAT_WFxT");
-	v->area->data[D_TICKS] = ms(200);
-	cpu = cpu_seconds();
-	ASSERT_EQ(0, guest_finish(v, guest_wait_until, 0, 0));
-	EXPECT_LE(ms(200), v->value);
-	EXPECT_GT(ms(5000), v->value);
-	EXPECT_GT(0.1, cpu_seconds() - cpu);
-	/* One that is over, and a WFET, which may end early. */
-	v->area->data[D_TICKS] = 0;
-	ASSERT_EQ(0, guest_finish(v, guest_wait_until, 0, 0));
-	EXPECT_GT(ms(5000), v->value);
-	v->area->data[D_TICKS] = ms(10);
-	ASSERT_EQ(0, guest_finish(v, guest_wait_until, 1, 0));
-	EXPECT_GT(ms(5000), v->value);
 }
 
 TEST_HARNESS_MAIN
