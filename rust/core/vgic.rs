@@ -32,6 +32,8 @@ pub mod candidates;
 
 pub mod waiting;
 
+mod choice;
+
 pub mod queue;
 
 pub mod sgi;
