@@ -6,7 +6,7 @@ use super::{
     interrupts::Groups,
     intid::IntId,
     irq::Irq,
-    queue::MAX_LIST_REGISTERS, //
+    lr::MAX_LIST_REGISTERS, //
 };
 use crate::bits::Bits;
 

@@ -17,6 +17,9 @@ use crate::{
     bits::Bits, //
 };
 
+/// The most list registers that a CPU has.
+pub const MAX_LIST_REGISTERS: usize = 16;
+
 bit_struct! {
     /// Interrupt Controller List Register.
     pub struct ListRegister("ICH_LR_EL2") {

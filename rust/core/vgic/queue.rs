@@ -41,8 +41,7 @@ use crate::{
     bits::Bits, //
 };
 
-/// The most list registers that a CPU has.
-pub const MAX_LIST_REGISTERS: usize = 16;
+pub use super::lr::MAX_LIST_REGISTERS;
 
 bit_struct! {
     /// Interrupt Controller Hyp Control Register.
