@@ -41,7 +41,7 @@ impl Table {
 
 impl Look for &Table {
     fn look(&mut self, first: IntId, bits: u64, mut f: impl FnMut(u32, Option<Irq>)) {
-        for bit in (0..64).filter(|bit| bits & 1 << bit != 0) {
+        for bit in (0..64).filter(|bit| bits & (1 << bit) != 0) {
             let irq = IntId::lpi(first.get() + bit).and_then(|intid| self.lpis.get(&intid));
             f(
                 bit,

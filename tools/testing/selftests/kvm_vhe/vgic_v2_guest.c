@@ -389,7 +389,7 @@ static int64_t step(struct vcpu *vcpu, void *fn)
 	return ret ? ret : (int64_t)vcpu->value;
 }
 
-TEST_F(v2, level)
+TEST_F(v2, level_line)
 {
 	struct vcpu *vcpu = &self->vcpus[0];
 	enum guest_event event;
