@@ -7,14 +7,14 @@
 //! tests that run on the build machine.
 //!
 //! From the bottom up: [`bits`] and [`mod@bit_struct`] are the vocabulary every register is
-//! written in; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers, and
+//! written in, and [`mod@word`] what threads share; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers, and
 //! [`register`] is the table of a vCPU's; [`one_reg`] names them to user space. [`ipa`], [`cpu`],
 //! [`vm_idreg`] and [`traps`] hold the decisions that are made from ID registers. [`context`] is a
 //! vCPU's registers to whoever emulates an instruction; on it stand [`inject`], [`mmio`],
 //! [`stage1`], [`events`] and [`guest_debug`], and beside it [`mmio_bus`], [`setway`],
 //! [`exit_reason`], [`timer`], [`halt_poll`] and [`stats`]. [`smccc`], [`psci`] and [`firmware`] are what a guest
 //! finds behind HVC and SMC. [`stage2`], [`memslot`], [`vmid`] and [`invalidate`] are a VM's memory,
-//! and [`vgic`] its interrupt controller; [`its`] translates messages into interrupts. [`irq_line`]
+//! [`users`] those who use something that is replaced, and [`vgic`] its interrupt controller; [`its`] translates messages into interrupts. [`irq_line`]
 //! and [`irq_routing`] are user space's names of them. [`acpi`] is what firmware says of the host's
 //! interrupts. A module uses those before it in the list below, never one after it.
 
@@ -27,6 +27,8 @@ pub mod bits;
 pub mod bit_struct;
 
 pub mod granule;
+
+pub mod word;
 
 pub mod sysreg;
 
@@ -84,6 +86,8 @@ pub mod firmware;
 pub mod stage2;
 
 pub mod memslot;
+
+pub mod users;
 
 pub mod vmid;
 

@@ -12,6 +12,7 @@ mod counters;
 mod cpus;
 mod ioctl;
 mod power;
+mod word;
 
 mod memory;
 

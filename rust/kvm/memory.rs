@@ -4,6 +4,7 @@
 //!
 //! The lock order is: `numbers`, then the one in `slots`, then `mmu`, under which nothing sleeps.
 
+mod accesses;
 mod slots;
 mod translation;
 

@@ -14,6 +14,8 @@
 
 use super::intid::IntId;
 
+pub use crate::word::Word;
+
 /// Interrupts in a word.
 const BITS: usize = u64::BITS as usize;
 
@@ -22,31 +24,6 @@ const WORDS: usize = 1024 / BITS;
 
 /// The summary's bit for LPIs, which are in a list and not in the bitmap.
 const LPIS: u64 = 1 << WORDS;
-
-/// An atomic word.
-pub trait Word {
-    /// Returns the value, without any order to other accesses.
-    fn load(&self) -> u64;
-
-    /// Replaces `old` by `new`, with a full barrier if it succeeds.
-    ///
-    /// # Errors
-    ///
-    /// The value, if it is not `old`.
-    fn compare_exchange(&self, old: u64, new: u64) -> Result<(), u64>;
-
-    /// Replaces the value and returns it, with a full barrier.
-    fn swap(&self, new: u64) -> u64;
-
-    /// Sets `bits`. A full barrier whether they were set or not.
-    #[inline]
-    fn set(&self, bits: u64) {
-        let mut old = self.load();
-        while let Err(now) = self.compare_exchange(old, old | bits) {
-            old = now;
-        }
-    }
-}
 
 /// The interrupts that a vCPU has to look at, as other threads tell it.
 pub struct Candidates<W> {

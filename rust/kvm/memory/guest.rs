@@ -5,6 +5,7 @@
 use crate::{
     cpus::Cpus,
     memory::{
+        accesses::Accesses,
         mmu::{
             Mmu,
             BUDGET, //
@@ -68,6 +69,9 @@ pub(crate) struct Memory {
     pub(super) numbers: Mutex<Numbers>,
     #[pin]
     pub(super) slots: RcuCell<Slots>,
+    /// The kernel's accesses, of which none goes on by a slot that is gone or has changed.
+    #[pin]
+    pub(super) accesses: Accesses,
     #[pin]
     pub(super) mmu: SpinLock<Mmu>,
 }
@@ -100,6 +104,7 @@ impl Memory {
             caches: Caches::of_system(),
             numbers <- new_mutex!(Numbers::new(), "kvm_vhe::Memory::numbers"),
             slots <- RcuCell::new(slots),
+            accesses <- Accesses::new(),
             mmu <- new_spinlock!(Mmu {
                 stage2,
                 arena,
@@ -174,24 +179,36 @@ impl Memory {
         self.at(ipa, |_| ()).is_some()
     }
 
+    /// Calls `access` with the VMM's address of a guest address, if `allowed` has nothing against the
+    /// slot. May sleep.
+    fn access(
+        &self,
+        ipa: u64,
+        allowed: impl FnOnce(&MemorySlot) -> bool,
+        access: impl FnOnce(UserPtr) -> Result,
+    ) -> Result {
+        self.accesses.during(|| {
+            let hva = self.at(ipa, |slot| slot.hva(ipa).filter(|_| allowed(slot)));
+            let at = hva.flatten().ok_or(EFAULT)? + ipa as usize % PAGE_SIZE;
+            access(UserPtr::from_addr(at))
+        })
+    }
+
     /// Reads guest memory within a page. May sleep.
     pub(crate) fn read(&self, ipa: u64, data: &mut [u8]) -> Result {
-        let hva = self.at(ipa, |slot| slot.hva(ipa)).flatten().ok_or(EFAULT)?;
-        let at = hva + ipa as usize % PAGE_SIZE;
-        UserSlice::new(UserPtr::from_addr(at), data.len())
-            .reader()
-            .read_slice(data)
+        self.access(
+            ipa,
+            |_| true,
+            |at| UserSlice::new(at, data.len()).reader().read_slice(data),
+        )
     }
 
     /// Writes guest memory within a page. May sleep.
     pub(crate) fn write(&self, ipa: u64, data: &[u8]) -> Result {
-        let hva = self
-            .at(ipa, |slot| slot.hva(ipa).filter(|_| !slot.is_read_only()))
-            .flatten()
-            .ok_or(EFAULT)?;
-        let at = hva + ipa as usize % PAGE_SIZE;
-        UserSlice::new(UserPtr::from_addr(at), data.len())
-            .writer()
-            .write_slice(data)
+        self.access(
+            ipa,
+            |slot| !slot.is_read_only(),
+            |at| UserSlice::new(at, data.len()).writer().write_slice(data),
+        )
     }
 }

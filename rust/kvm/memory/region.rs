@@ -79,6 +79,8 @@ impl Memory {
         slots.replace(fresh);
         numbers.follow(&change);
         self.mmu.lock().seq.end();
+        // The VMM may do with the memory what it likes when this returns.
+        self.accesses.wait_for_earlier();
         Ok(())
     }
 }

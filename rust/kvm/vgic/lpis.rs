@@ -6,7 +6,7 @@
 //! else has an LPI has a reference of its own, which keeps it alive and nothing more: the ITS's
 //! mapping, the translation cache, a list register. The bits of those that wait own nothing.
 
-use crate::vgic::word::AtomicWord;
+use crate::word::AtomicWord;
 use kernel::{
     new_spinlock_irq,
     prelude::*,

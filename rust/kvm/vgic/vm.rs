@@ -5,8 +5,8 @@
 //! All of it is atomic words, so nobody needs a lock to raise, lower, read or configure an interrupt,
 //! wherever they are.
 
-use crate::vgic::{
-    lpis::LpiTable,
+use crate::{
+    vgic::lpis::LpiTable,
     word::AtomicWord, //
 };
 use core::array::from_fn;
