@@ -96,6 +96,11 @@ int vm_memory(struct vm *vm, unsigned int slot, uint64_t ipa, uint64_t size, voi
 
 int vm_create(struct vm *vm)
 {
+	return vm_create_ipa(vm, 0);
+}
+
+int vm_create_ipa(struct vm *vm, unsigned int bits)
+{
 	size_t size = __stop_guest_text - __start_guest_text;
 	uint64_t *table;
 	int ret;
@@ -107,7 +112,7 @@ int vm_create(struct vm *vm)
 		return vm->kvm;
 	if (size > GUEST_TABLES - GUEST_RAM)
 		return -E2BIG;
-	vm->fd = kvm_ioctl(vm->kvm, KVM_CREATE_VM, 0);
+	vm->fd = kvm_ioctl(vm->kvm, KVM_CREATE_VM, KVM_VM_TYPE_ARM_IPA_SIZE(bits));
 	if (vm->fd < 0)
 		return vm->fd;
 	vm->ram = mmap(NULL, GUEST_RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,

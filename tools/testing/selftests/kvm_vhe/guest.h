@@ -110,6 +110,8 @@ enum guest_event {
 
 /* A VM with its memory and the guest section in it. */
 int vm_create(struct vm *vm);
+/* The same with addresses of so many bits; 0: what is usual. */
+int vm_create_ipa(struct vm *vm, unsigned int bits);
 void vm_destroy(struct vm *vm);
 /* Another memory slot. */
 int vm_memory(struct vm *vm, unsigned int slot, uint64_t ipa, uint64_t size, void *host,
