@@ -84,56 +84,32 @@ pub(super) fn chunk_of<C: Chunk>(list: &[Listed<C>], gfn: u64) -> Option<usize> 
 
 /// What is to be in a new chunk: some of what is in old ones, in order, and perhaps a new slot.
 #[derive(Debug)]
-pub struct Content<'a, S> {
-    before: &'a [S],
-    new: Option<&'a S>,
-    after: &'a [S],
-    more: &'a [S],
-}
+pub struct Content<'a, S>([&'a [S]; 4]);
 
 impl<'a, S> Content<'a, S> {
-    const NOTHING: Self = Self {
-        before: &[],
-        new: None,
-        after: &[],
-        more: &[],
-    };
+    const NOTHING: Self = Self([&[]; 4]);
 
     const fn with(before: &'a [S], new: &'a S, after: &'a [S]) -> Self {
-        Self {
-            before,
-            new: Some(new),
-            after,
-            more: &[],
-        }
+        Self([before, core::slice::from_ref(new), after, &[]])
     }
 
     const fn of(before: &'a [S], after: &'a [S], more: &'a [S]) -> Self {
-        Self {
-            before,
-            new: None,
-            after,
-            more,
-        }
+        Self([before, after, more, &[]])
     }
 
     /// Returns the number of slots, [`CHUNK`] at most.
-    pub const fn len(&self) -> usize {
-        self.before.len() + self.new.is_some() as usize + self.after.len() + self.more.len()
+    pub fn len(&self) -> usize {
+        self.parts().map(<[S]>::len).sum()
     }
 
     /// Whether there is nothing in it.
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns the slots.
-    pub fn slots(&self) -> impl Iterator<Item = &'a S> {
-        self.before
-            .iter()
-            .chain(self.new)
-            .chain(self.after)
-            .chain(self.more)
+    /// Returns the slots, in pieces.
+    pub fn parts(&self) -> impl Iterator<Item = &'a [S]> {
+        self.0.into_iter()
     }
 }
 
@@ -157,11 +133,6 @@ impl<'a, S> Edit<'a, S> {
     /// Returns what is in each of the new chunks, none of which is empty.
     pub fn contents(&self) -> impl Iterator<Item = &Content<'a, S>> {
         self.contents.iter().filter(|content| !content.is_empty())
-    }
-
-    /// Returns how many chunks are in a list of `len` of them afterwards.
-    pub fn len_after(&self, len: usize) -> usize {
-        len - self.replaced.len() + self.contents().count()
     }
 }
 

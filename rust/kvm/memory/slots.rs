@@ -109,40 +109,83 @@ impl Slots {
     /// `ENOMEM`.
     pub(super) fn changed(&self, change: &Change) -> Result<Self> {
         let with = |slot: &Slot| MemorySlot { slot: *slot };
+        // An edit makes two chunks of one at most.
+        let mut list = KVVec::with_capacity(self.list.len() + 1, GFP_KERNEL_ACCOUNT)?;
+        list.extend_from_slice(&self.list, GFP_KERNEL_ACCOUNT)?;
+        let mut new = Self { list };
+
         match change {
-            Change::Nothing => self.edited(None),
-            Change::Create { slot } => self.inserted(&with(slot)),
-            Change::Delete { old } => self.removed(old),
-            Change::Move { old, slot } => self.removed(old)?.inserted(&with(slot)),
-            Change::Flags { slot, .. } => self.edited(memslot::replace(&self.list, &with(slot))),
-        }
-    }
-
-    fn inserted(&self, new: &MemorySlot) -> Result<Self> {
-        self.edited(Some(memslot::insert(&self.list, new)))
-    }
-
-    fn removed(&self, old: &Slot) -> Result<Self> {
-        self.edited(memslot::remove(&self.list, old.gfns().start))
-    }
-
-    fn edited(&self, edit: Option<Edit<'_, MemorySlot>>) -> Result<Self> {
-        let edit = edit.ok_or(EINVAL)?;
-        let before = self.list.get(..edit.replaced.start).ok_or(EINVAL)?;
-        let after = self.list.get(edit.replaced.end..).ok_or(EINVAL)?;
-        let mut list = KVVec::with_capacity(edit.len_after(self.list.len()), GFP_KERNEL_ACCOUNT)?;
-
-        list.extend_from_slice(before, GFP_KERNEL_ACCOUNT)?;
-        for content in edit.contents() {
-            let mut slots = KVec::with_capacity(content.len(), GFP_KERNEL_ACCOUNT)?;
-            for slot in content.slots() {
-                slots.push(slot.clone(), GFP_KERNEL_ACCOUNT)?;
+            Change::Nothing => {}
+            Change::Create { slot } => new.insert(&with(slot))?,
+            Change::Delete { old } => new.remove(old)?,
+            Change::Move { old, slot } => {
+                new.remove(old)?;
+                new.insert(&with(slot))?;
             }
-            let chunk = Chunk(Arc::new(slots, GFP_KERNEL_ACCOUNT)?);
-            list.push(Listed::new(chunk).ok_or(EINVAL)?, GFP_KERNEL_ACCOUNT)?;
+            Change::Flags { slot, .. } => {
+                let slot = with(slot);
+                let edit = memslot::replace(&new.list, &slot).ok_or(EINVAL)?;
+                new.put(Part::of(edit)?)?;
+            }
         }
-        list.extend_from_slice(after, GFP_KERNEL_ACCOUNT)?;
-        Ok(Self { list })
+        Ok(new)
+    }
+
+    fn insert(&mut self, slot: &MemorySlot) -> Result {
+        let part = Part::of(memslot::insert(&self.list, slot))?;
+        self.put(part)
+    }
+
+    fn remove(&mut self, slot: &Slot) -> Result {
+        let edit = memslot::remove(&self.list, slot.gfns().start).ok_or(EINVAL)?;
+        let part = Part::of(edit)?;
+        self.put(part)
+    }
+
+    fn put(&mut self, part: Part) -> Result {
+        let mut at = part.replaced;
+
+        for chunk in part.chunks.into_iter().flatten() {
+            match self.list.get_mut(at.clone()) {
+                Some([old, ..]) => *old = chunk,
+                _ => {
+                    self.list.reserve(1, GFP_KERNEL_ACCOUNT)?;
+                    self.list
+                        .insert_within_capacity(at.start, chunk)
+                        .map_err(|_| EINVAL)?;
+                    at.end += 1;
+                }
+            }
+            at.start += 1;
+        }
+        for gone in at.rev() {
+            self.list.remove(gone).map_err(|_| EINVAL)?;
+        }
+        Ok(())
+    }
+}
+
+/// New chunks, and those in whose place they come.
+struct Part {
+    replaced: Range<usize>,
+    chunks: [Option<Listed<Chunk>>; 2],
+}
+
+impl Part {
+    fn of(edit: Edit<'_, MemorySlot>) -> Result<Self> {
+        let mut chunks = [const { None }; 2];
+
+        for (chunk, content) in chunks.iter_mut().zip(edit.contents()) {
+            let mut slots = KVec::with_capacity(content.len(), GFP_KERNEL_ACCOUNT)?;
+            for part in content.parts() {
+                slots.extend_from_slice(part, GFP_KERNEL_ACCOUNT)?;
+            }
+            *chunk = Listed::new(Chunk(Arc::new(slots, GFP_KERNEL_ACCOUNT)?));
+        }
+        Ok(Self {
+            replaced: edit.replaced,
+            chunks,
+        })
     }
 }
 
