@@ -25,4 +25,14 @@ pub trait Word {
             old = now;
         }
     }
+
+    /// Clears `bits`, and returns the value before. A full barrier whether they were set or not.
+    #[inline]
+    fn clear(&self, bits: u64) -> u64 {
+        let mut old = self.load();
+        while let Err(now) = self.compare_exchange(old, old & !bits) {
+            old = now;
+        }
+        old
+    }
 }

@@ -15,7 +15,7 @@ use orders::{
 };
 
 struct Shared {
-    users: Users<AWord>,
+    users: Users<Scheduled>,
     /// The number of the thing that is the current one.
     thing: Scheduled,
     /// Bit `n`: thing `n` must not be used any more.
@@ -24,27 +24,10 @@ struct Shared {
     wrong: Scheduled,
 }
 
-#[derive(Default)]
-struct AWord(Scheduled);
-
-impl Word for AWord {
-    fn load(&self) -> u64 {
-        self.0.load()
-    }
-
-    fn compare_exchange(&self, old: u64, new: u64) -> Result<(), u64> {
-        self.0.compare_exchange(old, new)
-    }
-
-    fn swap(&self, new: u64) -> u64 {
-        self.0.swap(new)
-    }
-}
-
 impl Default for Shared {
     fn default() -> Self {
         Self {
-            users: Users::new(AWord::default()),
+            users: Users::new(Scheduled::default()),
             thing: Scheduled::new(0),
             gone: Scheduled::new(0),
             wrong: Scheduled::new(0),
@@ -69,7 +52,7 @@ impl Shared {
         let side = self.users.turn();
         let left = (0..2).any(|_| !self.users.are_on(side));
         if left {
-            self.gone.fetch_or((1 << new) - 1);
+            self.gone.set((1 << new) - 1);
         }
     }
 }
@@ -98,7 +81,7 @@ fn somebody_uses_the_old_one_without_a_wait() {
         },
         |shared| {
             shared.thing.swap(1);
-            shared.gone.fetch_or(1);
+            shared.gone.set(1);
         },
         |shared| found.set(found.get() + shared.wrong.peek()),
     );
@@ -142,7 +125,7 @@ fn the_last_one_says_so() {
 /// Sides alternate, and each is waited for by itself.
 #[test]
 fn sides() {
-    let users = Users::new(AWord::default());
+    let users = Users::new(Scheduled::default());
     let first = users.enter();
     let second = users.enter();
     assert_eq!(first, second);

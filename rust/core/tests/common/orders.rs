@@ -7,6 +7,7 @@
 
 #![allow(dead_code)]
 
+use kvm_core::word::Word;
 use std::{
     sync::{
         atomic::{AtomicU64, Ordering},
@@ -117,12 +118,14 @@ impl Scheduled {
     pub fn poke(&self, value: u64) {
         self.0.store(value, Ordering::SeqCst);
     }
+}
 
-    pub fn load(&self) -> u64 {
-        scheduled(|| self.0.load(Ordering::SeqCst))
+impl Word for Scheduled {
+    fn load(&self) -> u64 {
+        scheduled(|| self.peek())
     }
 
-    pub fn compare_exchange(&self, old: u64, new: u64) -> Result<(), u64> {
+    fn compare_exchange(&self, old: u64, new: u64) -> Result<(), u64> {
         scheduled(|| {
             self.0
                 .compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
@@ -130,16 +133,8 @@ impl Scheduled {
         })
     }
 
-    pub fn swap(&self, new: u64) -> u64 {
+    fn swap(&self, new: u64) -> u64 {
         scheduled(|| self.0.swap(new, Ordering::SeqCst))
-    }
-
-    pub fn fetch_or(&self, bits: u64) -> u64 {
-        scheduled(|| self.0.fetch_or(bits, Ordering::SeqCst))
-    }
-
-    pub fn fetch_and(&self, bits: u64) -> u64 {
-        scheduled(|| self.0.fetch_and(bits, Ordering::SeqCst))
     }
 }
 

@@ -6,25 +6,14 @@
 //! the orders in which one access follows another are all there are.
 
 use crate::orders::{in_all_orders, Scheduled};
-use kvm_core::vgic::{
-    candidates::{Candidates, Marks, Word},
-    intid::IntId,
+use kvm_core::{
+    vgic::{
+        candidates::{Candidates, Marks},
+        intid::IntId,
+    },
+    word::Word,
 };
 use std::sync::Mutex;
-
-impl Word for Scheduled {
-    fn load(&self) -> u64 {
-        self.load()
-    }
-
-    fn compare_exchange(&self, old: u64, new: u64) -> Result<(), u64> {
-        self.compare_exchange(old, new)
-    }
-
-    fn swap(&self, new: u64) -> u64 {
-        self.swap(new)
-    }
-}
 
 struct Shared {
     candidates: Candidates<Scheduled>,
