@@ -34,6 +34,8 @@ pub mod map;
 
 pub mod range;
 
+pub mod split;
+
 pub mod unmap;
 
 pub mod teardown;
@@ -73,6 +75,7 @@ pub use self::{
         Progress,
         Update, //
     },
+    split::Split,
     teardown::Teardown,
     vtcr::{
         VtcrEl2,

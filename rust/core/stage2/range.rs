@@ -4,9 +4,11 @@
 
 use crate::stage2::{
     descriptor::Descriptor,
+    geometry::Level,
     memory::TableMemory,
     walk::{
         replace,
+        Leaf,
         Mapping,
         Stage2,
         Steps, //
@@ -40,6 +42,12 @@ pub struct Update {
     pub progress: Progress,
     /// Whether a mapping was changed, so that TLBs may hold what it was before.
     pub changed: bool,
+}
+
+/// Returns a leaf without the permission to write.
+#[inline]
+fn protected(leaf: Descriptor) -> Descriptor {
+    leaf.with_write(false).with_dbm(false)
 }
 
 /// Ranges are of the guest's physical addresses. What is beyond the VM's address space counts as
@@ -76,9 +84,33 @@ impl Stage2 {
         range: Range<u64>,
         budget: u32,
     ) -> Update {
-        self.update_leaves(mem, range, budget, |leaf| {
-            leaf.with_write(false).with_dbm(false)
-        })
+        self.update_leaves(mem, range, budget, |_| true, protected)
+    }
+
+    /// Takes the permission to write from those of 64 pages from `ipa` on that have a bit in `mask`.
+    /// Returns whether there was one with it.
+    ///
+    /// A block with such a page is meant as a whole. TLBs are the caller's, as with
+    /// [`Self::write_protect`].
+    pub fn write_protect_pages<M: TableMemory>(
+        &mut self,
+        mem: &mut M,
+        ipa: u64,
+        mask: u64,
+    ) -> bool {
+        let geometry = *self.geometry();
+        let size = geometry.span(Level::L3);
+        let address = |page: u32| ipa.saturating_add(u64::from(page) * size);
+        let range = address(mask.trailing_zeros())..address(u64::BITS - mask.leading_zeros());
+        let wanted = |leaf: &Leaf| {
+            let end = leaf.ipa + geometry.span(leaf.level);
+            let first = leaf.ipa.saturating_sub(ipa) / size;
+            let last = (end - 1 - ipa) / size;
+            (first..=last.min(63)).any(|page| mask >> page & 1 != 0)
+        };
+        // As many entries as pages at most: one step.
+        self.update_leaves(mem, range, u64::BITS, wanted, protected)
+            .changed
     }
 
     /// Clears the access flag of all mappings in `range`; `changed` says whether one was set.
@@ -91,16 +123,17 @@ impl Stage2 {
         range: Range<u64>,
         budget: u32,
     ) -> Update {
-        self.update_leaves(mem, range, budget, |leaf| leaf.with_af(false))
+        self.update_leaves(mem, range, budget, |_| true, |leaf| leaf.with_af(false))
     }
 
-    /// Replaces each leaf that `range` touches by what `change` makes of it, in bits that may
-    /// change while it is valid.
+    /// Replaces each leaf that `range` touches and that is `wanted` by what `change` makes of it, in
+    /// bits that may change while it is valid.
     fn update_leaves<M: TableMemory>(
         &mut self,
         mem: &mut M,
         range: Range<u64>,
         budget: u32,
+        wanted: impl Fn(&Leaf) -> bool,
         change: impl Fn(Descriptor) -> Descriptor,
     ) -> Update {
         let mut steps = Steps::new(self.geometry(), range.start, range.end, budget);
@@ -109,7 +142,7 @@ impl Stage2 {
             let path = self.descend(mem, ipa);
             let mut here = true;
             while let Some(leaf) = steps.next_in_table(self, mem, &path, &mut here) {
-                if change(leaf.descriptor) != leaf.descriptor {
+                if change(leaf.descriptor) != leaf.descriptor && wanted(&leaf) {
                     replace(mem, leaf.entry, leaf.descriptor, &change);
                     changed = true;
                 }

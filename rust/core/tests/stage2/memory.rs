@@ -179,15 +179,35 @@ impl Memory {
             Entry::Table(table) => {
                 let child = self.table_mut(table.pa());
                 assert!(child.place.is_none(), "a table in two places");
-                assert!(child.entries.iter().all(|entry| *entry == 0));
                 child.place = Some(Place {
                     level: level.next().unwrap(),
                     ipa,
                     parent: entry,
                 });
+                self.check_new_table(table.pa(), level.next().unwrap());
             }
         }
         self.set(entry, new.into_raw());
+    }
+
+    /// A table that was just put in place: it is empty, or full of leaves.
+    fn check_new_table(&self, table: u64, level: Level) {
+        let entries = &self.table(table).entries;
+        let leaf = |raw: &u64| {
+            let pa = match self.format.decode(Descriptor::from_raw(*raw), level) {
+                Entry::Leaf(pa) => Some(pa),
+                _ => None,
+            };
+            pa.is_some_and(|pa| pa % self.geometry.span(level) == 0)
+        };
+        assert!(entries.iter().all(|raw| *raw == 0) || entries.iter().all(leaf));
+    }
+
+    /// Whether a walk finds the table that the entry is in.
+    fn is_in_place(&self, entry: EntryAddr) -> bool {
+        let (table, _) = self.locate(entry);
+        table.wrapping_sub(self.root) < self.geometry.root_size()
+            || self.table(table).place.is_some()
     }
 
     /// A valid entry goes.
@@ -253,7 +273,9 @@ impl TableMemory for Memory {
             return;
         }
         assert!(!old.valid(), "a valid entry written over");
-        if new.valid() {
+        if !self.is_in_place(entry) {
+            self.set(entry, new.into_raw());
+        } else if new.valid() {
             self.make(entry, new);
         }
     }

@@ -24,6 +24,7 @@ use kvm_core::stage2::{
     Permissions,
     Progress,
     RelaxError,
+    Split,
     Stage2,
     TableAddr, //
 };
@@ -52,6 +53,9 @@ fn any_op() -> impl Strategy<Value = Op> {
             .prop_map(|(a, b, n)| Op::WriteProtect(a, b, n)),
         1 => (any_place(), any_place(), any_budget())
             .prop_map(|(a, b, n)| Op::ClearAccessed(a, b, n)),
+        2 => (any_place(), any::<u64>(), any::<u64>())
+            .prop_map(|(at, a, b)| Op::WriteProtectPages(at, a & b)),
+        1 => (any_place(), any_place(), any_budget()).prop_map(|(a, b, n)| Op::Split(a, b, n)),
     ]
 }
 
@@ -136,6 +140,33 @@ proptest! {
         world.mem.reserve = usize::MAX;
         world.unmap(0..u64::MAX, u32::MAX);
         prop_assert_eq!(world.mem.tables(), 0);
+    }
+
+    #[test]
+    fn a_split_goes_on_when_there_are_tables_again(config in any_format(), place in any_place()) {
+        let mut world = World::new(&config);
+        let geometry = world.geometry();
+        let level = Level::L2;
+        let ipa = place.ipa(&geometry) & !(geometry.span(level) - 1);
+        let attributes =
+            Attributes::new(Permissions::new(true, false, true), MemoryType::Normal).unwrap();
+        world.stage2.map(&mut world.mem, ipa, level, 0, attributes).unwrap();
+        let before = world.stage2.lookup(&world.mem, ipa);
+        let range = ipa..ipa + 1;
+
+        world.mem.reserve = 0;
+        let done = world.stage2.split(&mut world.mem, range.clone(), u32::MAX);
+        prop_assert_eq!(done, Split::NoTable(ipa));
+        prop_assert_eq!(world.stage2.lookup(&world.mem, ipa), before);
+        world.mem.reserve = 1;
+        let done = world.stage2.split(&mut world.mem, range.clone(), u32::MAX);
+        prop_assert_eq!(done, Split::More(ipa));
+        let done = world.stage2.split(&mut world.mem, range, u32::MAX);
+        prop_assert_eq!(done, Split::Done);
+        world.mem.assert_clean();
+        let after = world.stage2.lookup(&world.mem, ipa).unwrap();
+        prop_assert_eq!(after.level, Level::L3);
+        prop_assert_eq!(after.permissions, attributes.permissions());
     }
 
     #[test]

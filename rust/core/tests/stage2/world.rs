@@ -19,6 +19,7 @@ use kvm_core::{
         Permissions,
         Progress,
         RelaxError,
+        Split,
         Stage2, //
     },
 };
@@ -56,6 +57,9 @@ pub enum Op {
     Unmap(Place, Place, u32),
     WriteProtect(Place, Place, u32),
     ClearAccessed(Place, Place, u32),
+    /// Some of 64 pages.
+    WriteProtectPages(Place, u64),
+    Split(Place, Place, u32),
 }
 
 /// A place in the address space, near others at each level: by level which entry of its table.
@@ -249,6 +253,65 @@ impl World {
         }
     }
 
+    fn write_protect_pages(&mut self, ipa: u64, mask: u64) {
+        let size = self.geometry().span(Level::L3);
+        let changed = self.stage2.write_protect_pages(&mut self.mem, ipa, mask);
+        let mut expected = false;
+        for page in (0..64).filter(|page| mask >> page & 1 != 0) {
+            let Some(mut mapping) = self.at(ipa.saturating_add(page * size)) else {
+                continue;
+            };
+            expected |= core::mem::take(&mut mapping.permissions.write);
+            self.map.insert(mapping.ipa, mapping);
+        }
+        assert_eq!(changed, expected);
+        if changed {
+            self.mem.invalidate_narrowed();
+        }
+    }
+
+    fn split(&mut self, range: Range<u64>, budget: u32) {
+        let mut from = range.start;
+        loop {
+            match self.stage2.split(&mut self.mem, from..range.end, budget) {
+                Split::Done => break,
+                Split::NoTable(_) => panic!("there are tables"),
+                Split::More(next) => {
+                    assert!(from <= next && next < range.end);
+                    from = next;
+                }
+            }
+            self.mem.assert_clean();
+        }
+        let geometry = self.geometry();
+        for ipa in self.touched(&range) {
+            self.split_one(ipa, &range, &geometry);
+        }
+    }
+
+    /// Replaces a mapping by pages, where `range` touches it.
+    fn split_one(&mut self, ipa: u64, range: &Range<u64>, geometry: &Geometry) {
+        let old = self.map[&ipa];
+        let Some(level) = old.level.next() else {
+            return;
+        };
+        let size = geometry.span(level);
+        self.map.remove(&ipa);
+        for offset in (0..old.size).step_by(size as usize) {
+            let part = Mapping {
+                ipa: old.ipa + offset,
+                pa: old.pa + offset,
+                size,
+                level,
+                ..old
+            };
+            self.map.insert(part.ipa, part);
+            if part.ipa < range.end && range.start < part.ipa + size {
+                self.split_one(part.ipa, range, geometry);
+            }
+        }
+    }
+
     pub fn run(&mut self, op: Op) {
         let geometry = self.geometry();
         match op {
@@ -275,6 +338,16 @@ impl World {
             Op::ClearAccessed(a, b, n) => {
                 let range = self.range(a, b);
                 self.update(range.clone(), budget(n, &range, &geometry), false);
+            }
+            Op::WriteProtectPages(at, mask) => {
+                self.write_protect_pages(at.ipa(&geometry), mask);
+            }
+            Op::Split(a, b, n) => {
+                // Not so much that it becomes millions of pages.
+                let range = self.range(a, b);
+                let end = range.end.min(range.start + 2 * geometry.span(Level::L2));
+                let range = range.start..end;
+                self.split(range.clone(), budget(n, &range, &geometry));
             }
         }
         self.mem.assert_clean();
