@@ -80,14 +80,15 @@ impl InvalidateSeq {
         Snapshot(self.sequence)
     }
 
-    /// Whether what a lookup found for `address` may be stale, so that it must not be mapped.
+    /// Whether what a lookup found for any of `addresses` may be stale, so that it must not be
+    /// mapped.
     ///
     /// That is so if any invalidation has ended since the lookup began, or one is under way that
-    /// may concern the address. An invalidation elsewhere that goes on for long does not stop the
-    /// VM.
+    /// may concern an address of these. An invalidation elsewhere that goes on for long does not stop
+    /// the VM.
     #[inline]
-    pub fn must_retry(&self, snapshot: Snapshot, address: u64) -> bool {
+    pub fn must_retry(&self, snapshot: Snapshot, addresses: Range<u64>) -> bool {
         snapshot.0 != self.sequence
-            || (self.in_progress != 0 && self.start <= address && address < self.end)
+            || (self.in_progress != 0 && self.start < addresses.end && addresses.start < self.end)
     }
 }

@@ -22,6 +22,8 @@ pub mod geometry;
 
 pub mod attributes;
 
+pub mod block;
+
 pub mod descriptor;
 
 pub mod vtcr;
@@ -30,13 +32,13 @@ pub mod memory;
 
 pub mod walk;
 
-pub mod map;
-
 pub mod range;
 
 pub mod split;
 
 pub mod unmap;
+
+pub mod map;
 
 pub mod teardown;
 
@@ -51,6 +53,10 @@ pub use self::{
         MemoryType,
         Permissions, //
     },
+    block::{
+        Backing,
+        Extent, //
+    },
     descriptor::{
         Descriptor,
         Entry,
@@ -64,6 +70,7 @@ pub use self::{
     },
     map::{
         MapError,
+        MapStep,
         Mapped,
         RelaxError, //
     },

@@ -66,9 +66,15 @@ fn any_op(input: &mut Input<'_>) -> Option<Op> {
     let kind = input.u8();
     let at = any_place(input);
     Some(match kind & 15 {
-        0..=5 => Op::Map(at, u64::from(kind >> 4 & 3), any_attributes(input)?),
+        0..=4 => Op::Map(at, u64::from(kind >> 4 & 3), any_attributes(input)?),
         6 => Op::WriteProtectPages(at, input.u64()),
         7 => Op::Split(at, any_place(input), any_budget(kind)),
+        5 => Op::MapOver(
+            at,
+            u64::from(kind >> 4 & 3),
+            any_attributes(input)?,
+            any_budget(kind),
+        ),
         8 | 9 => Op::Relax(at, any_permissions(input)),
         10 => Op::SetAccessed(at),
         11..=13 => Op::Unmap(at, any_place(input), any_budget(kind)),

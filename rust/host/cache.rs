@@ -114,23 +114,33 @@ impl Caches {
         Ok(())
     }
 
-    /// Makes instructions that were written to a page visible to the instruction fetches of all
-    /// CPUs, whatever address they use. What CTR_EL0.IDC and DIC say is not needed is left out.
+    /// Whether what was written to memory has to be made visible to instruction fetches at all.
+    pub fn needs_sync(&self) -> bool {
+        !(self.unified && self.follows)
+    }
+
+    /// Makes instructions that were written to memory visible to the instruction fetches of all CPUs,
+    /// whatever address they use. What CTR_EL0.IDC and DIC say is not needed is left out. The memory
+    /// is the page's, or that of the huge page that it is part of.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it is not memory in the kernel's linear map. Unlike the data cache's, this
-    /// maintenance may not be done on memory that is being taken out of it: the caller has a
-    /// reference on the page ([`FaultedPage`](crate::guest_page::FaultedPage)), which is why it is
-    /// what this takes.
-    pub fn sync_instructions(&self, page: &FaultedPage) -> Result {
-        if !page.is_ordinary() {
+    /// `EINVAL` if there are more bytes than [`MAX_BYTES`](Self::MAX_BYTES), or not all of them are in
+    /// the page or huge page, in the kernel's linear map. Unlike the data cache's, this maintenance
+    /// may not be done on memory that is being taken out of it: the caller has a reference on the page
+    /// ([`FaultedPage`](crate::guest_page::FaultedPage)), which is why that is what this takes.
+    pub fn sync_instructions(&self, page: &FaultedPage, physical: u64, bytes: usize) -> Result {
+        let kept = page.kept();
+        let end = physical.checked_add(bytes as u64).ok_or(EINVAL)?;
+
+        if bytes > Self::MAX_BYTES || physical < kept.start || end > kept.end {
             return Err(EINVAL);
         }
-        let address = linear_address(page.physical()).ok_or(EINVAL)?.as_ptr() as usize;
+        let address = linear_address(physical).ok_or(EINVAL)?.as_ptr() as usize;
 
-        // SAFETY: The page is in the linear map and stays there by the reference.
-        unsafe { linux::caches_clean_inval_pou(address, address + PAGE_SIZE) };
+        // SAFETY: The page, or the huge page, is in the linear map as a whole, where what is
+        // contiguous in physical memory is contiguous, and stays there by the reference.
+        unsafe { linux::caches_clean_inval_pou(address, address + bytes) };
         if self.aliasing {
             // SAFETY: Nothing but speed depends on what an instruction cache holds.
             unsafe { bindings::kvm_vhe_icache_inval_all() };

@@ -12,6 +12,7 @@
 
 use crate::bindings;
 use core::{
+    ops::Range,
     ptr::NonNull, //
 };
 use kernel::{
@@ -122,6 +123,19 @@ impl FaultedPage {
     /// driver has mapped.
     pub fn is_ordinary(&self) -> bool {
         self.page.is_some()
+    }
+
+    /// The physical addresses that the reference keeps: those of the page, and of the huge page that
+    /// it may be part of. None for what a driver has mapped.
+    pub(crate) fn kept(&self) -> Range<u64> {
+        let Some(page) = self.page else { return 0..0 };
+        // SAFETY: By the type invariant the page is valid, and stays the huge page's that it is in,
+        // as does that itself: a huge page on which there are references is not split.
+        let size = unsafe { bindings::kvm_vhe_folio_size(page.as_ptr()) } as u64;
+        // Aligned to its size.
+        let start = self.physical & !(size - 1);
+
+        start..start + size
     }
 
     /// Tells memory management that the guest can write to the page. To be called under the lock of

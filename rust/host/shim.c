@@ -85,6 +85,12 @@ phys_addr_t kvm_vhe_page_to_phys(struct page *page)
 	return page_to_phys(page);
 }
 
+/* The size of all that a reference on a page keeps. */
+unsigned long kvm_vhe_folio_size(struct page *page)
+{
+	return folio_size(page_folio(page));
+}
+
 /* Any address may be asked for: NULL where no memory is. */
 struct page *kvm_vhe_phys_to_page(phys_addr_t phys)
 {

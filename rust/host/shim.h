@@ -43,6 +43,7 @@ void kvm_vhe_get_page(struct page *page);
 void kvm_vhe_put_page(struct page *page);
 void kvm_vhe_set_page_dirty(struct page *page);
 phys_addr_t kvm_vhe_page_to_phys(struct page *page);
+unsigned long kvm_vhe_folio_size(struct page *page);
 struct page *kvm_vhe_phys_to_page(phys_addr_t phys);
 struct page *kvm_vhe_virt_to_page(void *virt);
 void *kvm_vhe_page_to_virt(struct page *page);

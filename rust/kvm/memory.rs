@@ -21,7 +21,10 @@ mod notifier;
 mod region;
 
 pub(crate) use self::{
-    fault::Faulted,
+    fault::{
+        Access,
+        Faulted, //
+    },
     guest::Memory,
     tables::Reserve, //
 };

@@ -10,6 +10,7 @@ use crate::stage2::{
         MemoryType,
         Permissions, //
     },
+    block::Extent,
     descriptor::{
         Descriptor,
         Entry, //
@@ -19,6 +20,7 @@ use crate::stage2::{
         Stale,
         TableMemory, //
     },
+    range::Progress,
     walk::{
         replace,
         Stage2, //
@@ -40,6 +42,17 @@ pub enum Mapped {
     Permissions,
     /// Something else was mapped before; it is gone from all TLBs.
     Replaced,
+}
+
+/// How far [`Stage2::map_over`] got.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum MapStep {
+    /// It is mapped.
+    Done(Mapped),
+    /// What was mapped before is gone up to this address, where the next step goes on; in between,
+    /// the caller may drop its lock.
+    More(u64),
 }
 
 /// Why [`Stage2::map`] fails; nothing was mapped.
@@ -73,8 +86,9 @@ impl Stage2 {
     ///
     /// Tables that are missing come from the reserve. What was mapped at the address before is
     /// replaced; by break-before-make, with TLB maintenance in between, unless only permissions
-    /// change. A larger block around the address goes as a whole, and what else it mapped is
-    /// mapped again when the guest next faults on it.
+    /// change. A larger block around the address stays if it maps the address so already, and allows
+    /// as much; another CPU's fault may have made it. If not it goes as a whole, and what else it
+    /// mapped is mapped again when the guest next faults on it.
     ///
     /// The access flag is set: the guest is about to use the address.
     ///
@@ -102,6 +116,10 @@ impl Stage2 {
         }
         let mut replaced = false;
         let mut path = self.descend(mem, ipa);
+        if path.level < level && self.is_covered(mem, ipa, pa, attributes) {
+            self.set_accessed(mem, ipa);
+            return Ok(Mapped::Same);
+        }
         while path.level < level {
             // The table is taken first: without one, what is mapped stays so.
             let table = mem.allocate().ok_or(MapError::NoTable)?;
@@ -129,6 +147,38 @@ impl Stage2 {
         } else {
             Mapped::New
         })
+    }
+
+    /// Maps `extent`, of which `from` is the first address or where an earlier step said to go on.
+    ///
+    /// A table that is in the way of a block goes, with what it maps: the guest may go on to use that
+    /// as a part of the block, as far as the block allows it. `budget` is as in [`Self::unmap`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::map`], but for [`MapError::TableInTheWay`].
+    pub fn map_over<M: TableMemory>(
+        &mut self,
+        mem: &mut M,
+        from: u64,
+        extent: &Extent,
+        attributes: Attributes,
+        budget: u32,
+    ) -> Result<MapStep, MapError> {
+        let &Extent { ipa, level, pa, .. } = extent;
+        match self.map(mem, ipa, level, pa, attributes) {
+            Err(MapError::TableInTheWay) => {}
+            // An earlier step took the last of it.
+            Ok(Mapped::New) if from != ipa => return Ok(MapStep::Done(Mapped::Replaced)),
+            mapped => return mapped.map(MapStep::Done),
+        }
+        match self.unmap(mem, from..extent.ipas().end, budget) {
+            Progress::More(next) => Ok(MapStep::More(next)),
+            Progress::Done => {
+                self.map(mem, ipa, level, pa, attributes)?;
+                Ok(MapStep::Done(Mapped::Replaced))
+            }
+        }
     }
 
     /// Allows `more` at `ipa` in addition to what the mapping allows, and sets its access flag.
@@ -169,6 +219,21 @@ impl Stage2 {
         };
         replace(mem, leaf.entry, leaf.descriptor, |old| old.with_af(true));
         true
+    }
+
+    /// Whether the leaf around `ipa` maps it to `pa` as the same kind of memory, and allows as much.
+    fn is_covered<M: TableMemory>(
+        &self,
+        mem: &M,
+        ipa: u64,
+        pa: u64,
+        attributes: Attributes,
+    ) -> bool {
+        self.lookup(mem, ipa).is_some_and(|old| {
+            old.translate(ipa) == Some(pa)
+                && old.memory == Some(attributes.memory())
+                && old.permissions.contains(attributes.permissions())
+        })
     }
 
     /// Gives the leaf at `entry` exactly `permissions`. It is `found` and maps `ipa` at `level`.

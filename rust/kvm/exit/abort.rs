@@ -3,7 +3,10 @@
 //! Aborts: faults on guest memory, and accesses to devices in user space.
 
 use crate::{
-    memory::Faulted,
+    memory::{
+        Access,
+        Faulted, //
+    },
     run::{
         Flow,
         Run, //
@@ -67,10 +70,12 @@ impl Run<'_> {
                 .unwrap_or_else(|| fault_ipa(hpfar, far))
         };
         let data = kind == AbortKind::Data;
-        let write = (data || s1ptw) && iss.needs_write();
-        let execute = !data && !s1ptw;
+        let access = Access {
+            write: (data || s1ptw) && iss.needs_write(),
+            execute: !data && !s1ptw,
+        };
 
-        match self.vm.memory.fault(ipa, write, execute, self.reserve)? {
+        match self.vm.memory.fault(ipa, access, self.reserve)? {
             Faulted::Mapped => Ok(Flow::Guest),
             Faulted::Interrupted => Err(EINTR),
             Faulted::NoMemory | Faulted::ReadOnly if !data && !s1ptw => {

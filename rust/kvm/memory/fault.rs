@@ -4,6 +4,7 @@
 
 use crate::memory::{
     guest::Memory,
+    mmu::BUDGET,
     tables::Reserve, //
 };
 use kernel::{
@@ -12,8 +13,11 @@ use kernel::{
 };
 use kvm_core::stage2::{
     Attributes,
+    Backing,
+    Extent,
     Level,
     MapError,
+    MapStep,
     Mapped,
     MemoryType,
     Permissions,
@@ -21,14 +25,18 @@ use kvm_core::stage2::{
     TableMemory, //
 };
 use kvm_host::{
+    cache::Caches,
     guest_page::{
         self,
         fault_in,
+        mapping_size,
         signal_hardware_error,
         FaultError,
+        FaultedPage,
         Wait, //
     },
-    table_page::publish, //
+    table_page::publish,
+    task_work::work_was_pending, //
 };
 
 /// What became of a fault.
@@ -44,31 +52,43 @@ pub(crate) enum Faulted {
     Interrupted,
 }
 
+/// What the guest was about to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Access {
+    pub(crate) write: bool,
+    pub(crate) execute: bool,
+}
+
+/// Maintenance of the caches that memory needs before a guest gets it.
+#[derive(Clone, Copy)]
+struct Upkeep {
+    /// To the Point of Coherency: the guest may look at it past the caches.
+    clean: bool,
+    /// To the Point of Unification, and the instruction caches.
+    sync: bool,
+}
+
 impl Memory {
-    /// Maps the page at a guest address, after a fault. Sleeps.
+    /// Maps what is at a guest address, after a fault: the page, or a block around it. Sleeps.
     ///
     /// # Errors
     ///
     /// `EFAULT` if the VMM has nothing at its address, `ENOMEM`.
-    pub(crate) fn fault(
-        &self,
-        ipa: u64,
-        write: bool,
-        execute: bool,
-        reserve: &mut Reserve,
-    ) -> Result<Faulted> {
-        let page_mask = PAGE_SIZE as u64 - 1;
-        let ipa = ipa & !page_mask;
+    pub(crate) fn fault(&self, ipa: u64, access: Access, reserve: &mut Reserve) -> Result<Faulted> {
+        let Access { write, execute } = access;
+        let ipa = ipa & !(PAGE_SIZE as u64 - 1);
         // In this order: a slot that is found and changes is one whose change ends later.
         let snapshot = self.mmu.lock().seq.snapshot();
-        let slot = self.at(ipa, |slot| Some((slot.hva(ipa)?, slot.is_read_only())));
-        let Some((hva, read_only)) = slot.flatten() else {
+        let slot = self.at(ipa, |slot| {
+            Some((slot.hva(ipa)?, slot.gpas(), slot.is_read_only()))
+        });
+        let Some((hva, gpas, read_only)) = slot.flatten() else {
             return Ok(Faulted::NoMemory);
         };
         if write && read_only {
             return Ok(Faulted::ReadOnly);
         }
-        reserve.top_up(4)?;
+        reserve.top_up(self.geometry.tables_to_map(Level::L3))?;
         let page = match fault_in(hva, write, Wait::Interruptible) {
             Ok(page) => page,
             Err(FaultError::Again) => return Ok(Faulted::Mapped),
@@ -89,42 +109,90 @@ impl Memory {
             // A device, or what a driver keeps to itself: the guest's fault, not the VMM's.
             return Ok(Faulted::NoMemory);
         }
-        if normal && !self.cpus.has_fwb() {
-            // The guest may look at it past the caches.
-            self.caches.clean_invalidate(page.physical(), PAGE_SIZE)?;
-        }
-        if execute {
-            self.caches.sync_instructions(&page)?;
+        let upkeep = Upkeep {
+            clean: normal && !self.cpus.has_fwb(),
+            sync: execute && self.caches.needs_sync(),
+        };
+        let backing = Backing {
+            ipa,
+            hva: hva as u64,
+            pa: page.physical(),
+            gpas,
+            mapped: mapping_size(hva).unwrap_or(PAGE_SIZE) as u64,
+        };
+        let mut extent = self.geometry.largest_extent(&backing);
+        if !self.keep_up(&page, &extent, upkeep)? {
+            extent = self.geometry.page(&backing);
+            self.keep_up(&page, &extent, upkeep)?;
         }
         let writable = page.writable() && !read_only;
-        let mut mmu = self.mmu.lock();
-        if mmu.seq.must_retry(snapshot, hva as u64) {
-            return Ok(Faulted::Mapped);
-        }
-        let result = mmu.with_tables(&self.translation, Some(reserve), |stage2, tables| {
-            let execute = execute
-                || stage2.lookup(tables, ipa).is_some_and(|old| {
-                    old.pa == page.physical() && old.permissions.execute.at_el1()
-                });
-            let permissions = Permissions::new(true, writable, execute);
-            let attributes = Attributes::new(permissions, memory).ok_or(MapError::Leaf)?;
-            let mapped = stage2.map(tables, ipa, Level::L3, page.physical(), attributes)?;
-            if matches!(mapped, Mapped::Same | Mapped::Permissions) {
-                // This CPU may have faulted by what its TLB still holds.
-                tables.invalidate(ipa, PAGE_SIZE as u64, Stale::Leaves(Level::L3));
+        let mut from = extent.ipa;
+        let result = loop {
+            let mut mmu = self.mmu.lock();
+            // The host's mapping is as large as it was if none of it was invalidated meanwhile.
+            if mmu.seq.must_retry(snapshot, extent.hvas()) {
+                return Ok(Faulted::Mapped);
             }
-            Ok::<_, MapError>(())
-        });
-        publish();
-        if writable && result.is_ok() {
-            page.mark_dirty();
-        }
-        drop(mmu);
+            let step = mmu.with_tables(&self.translation, Some(reserve), |stage2, tables| {
+                let execute = execute
+                    || stage2.lookup(tables, extent.ipa).is_some_and(|old| {
+                        (old.pa, old.size) == (extent.pa, extent.size)
+                            && old.permissions.execute.at_el1()
+                    });
+                let permissions = Permissions::new(true, writable, execute);
+                let attributes = Attributes::new(permissions, memory).ok_or(MapError::Leaf)?;
+                let step = stage2.map_over(tables, from, &extent, attributes, BUDGET)?;
+                if let MapStep::Done(Mapped::Same | Mapped::Permissions) = step {
+                    // This CPU may have faulted by what its TLB still holds.
+                    tables.invalidate(ipa, PAGE_SIZE as u64, Stale::Leaves(extent.level));
+                }
+                Ok::<_, MapError>(step)
+            });
+            publish();
+            match step {
+                Ok(MapStep::More(next)) => from = next,
+                Ok(MapStep::Done(_)) => {
+                    if writable {
+                        page.mark_dirty();
+                    }
+                    break Ok(());
+                }
+                Err(error) => break Err(error),
+            }
+        };
         page.release_mapped();
         match result {
             Ok(()) => Ok(Faulted::Mapped),
             Err(MapError::NoTable) => Err(ENOMEM),
             Err(_) => Err(EFAULT),
         }
+    }
+
+    /// Maintains the caches for what is about to be mapped. May sleep.
+    ///
+    /// Returns whether it is done: not if there is more of it than a page, and the task is wanted
+    /// elsewhere. Then the page has to do, or a guest that is interrupted often would get nowhere.
+    fn keep_up(&self, page: &FaultedPage, extent: &Extent, upkeep: Upkeep) -> Result<bool> {
+        if !upkeep.clean && !upkeep.sync {
+            return Ok(true);
+        }
+        let mut done = 0;
+        while done < extent.size {
+            if done != 0 && work_was_pending() {
+                return Ok(false);
+            }
+            let (at, bytes) = (
+                extent.pa + done,
+                (extent.size - done).min(Caches::MAX_BYTES as u64),
+            );
+            if upkeep.clean {
+                self.caches.clean_invalidate(at, bytes as usize)?;
+            }
+            if upkeep.sync {
+                self.caches.sync_instructions(page, at, bytes as usize)?;
+            }
+            done += bytes;
+        }
+        Ok(true)
     }
 }

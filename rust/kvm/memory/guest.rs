@@ -40,6 +40,7 @@ use kvm_core::{
     stage2::{
         Config,
         Format,
+        Geometry,
         Progress,
         Stage2,
         TableAddr, //
@@ -64,6 +65,7 @@ pub(crate) struct Memory {
     pub(super) ipa: IpaBits,
     pub(super) translation: Translation,
     pub(super) caches: Caches,
+    pub(super) geometry: Geometry,
     /// Held while the slots change.
     #[pin]
     pub(super) numbers: Mutex<Numbers>,
@@ -102,6 +104,7 @@ impl Memory {
             ipa,
             translation,
             caches: Caches::of_system(),
+            geometry,
             numbers <- new_mutex!(Numbers::new(), "kvm_vhe::Memory::numbers"),
             slots <- RcuCell::new(slots),
             accesses <- Accesses::new(),

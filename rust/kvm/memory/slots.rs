@@ -42,6 +42,14 @@ impl MemorySlot {
         Some(self.slot.hva_of(ipa / PAGE_SIZE as u64)? as usize)
     }
 
+    /// Its guest addresses.
+    #[inline]
+    pub(super) fn gpas(&self) -> Range<u64> {
+        let page = PAGE_SIZE as u64;
+        let gfns = self.slot.gfns();
+        gfns.start * page..gfns.end * page
+    }
+
     /// Whether the guest must not write to it.
     #[inline]
     pub(super) fn is_read_only(&self) -> bool {

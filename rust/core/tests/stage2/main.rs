@@ -2,6 +2,7 @@
 
 //! Stage 2 tables: shape, descriptors, and the walker against a plain map.
 
+mod block;
 mod format;
 mod geometry;
 mod memory;

@@ -46,6 +46,8 @@ fn any_budget() -> impl Strategy<Value = u32> {
 fn any_op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (any_place(), 0..4u64, any_attributes()).prop_map(|(at, pa, a)| Op::Map(at, pa, a)),
+        3 => (any_place(), 0..4u64, any_attributes(), any_budget())
+            .prop_map(|(at, pa, a, n)| Op::MapOver(at, pa, a, n)),
         2 => (any_place(), any_permissions()).prop_map(|(at, more)| Op::Relax(at, more)),
         1 => any_place().prop_map(Op::SetAccessed),
         4 => (any_place(), any_place(), any_budget()).prop_map(|(a, b, n)| Op::Unmap(a, b, n)),

@@ -9,10 +9,12 @@ use kvm_core::{
         Attributes,
         Config,
         Execute,
+        Extent,
         Format,
         Geometry,
         Level,
         MapError,
+        MapStep,
         Mapped,
         Mapping,
         MemoryType,
@@ -52,6 +54,7 @@ pub const SHAPES: [(Granule, u8, u8); 13] = [
 #[derive(Clone, Debug)]
 pub enum Op {
     Map(Place, u64, Attributes),
+    MapOver(Place, u64, Attributes, u32),
     Relax(Place, Permissions),
     SetAccessed(Place),
     Unmap(Place, Place, u32),
@@ -163,9 +166,21 @@ impl World {
             memory: Some(attributes.memory()),
             accessed: true,
         };
+        let mut kept = None;
         let expected = match self.at(ipa) {
             _ if !possible => Err(MapError::Leaf),
-            Some(old) if old.size > size => Ok(Mapped::Replaced),
+            Some(old) if old.size > size => {
+                let same = old.translate(ipa) == Some(pa) && old.memory == new.memory;
+                if same && old.permissions.contains(new.permissions) {
+                    kept = Some(Mapping {
+                        accessed: true,
+                        ..old
+                    });
+                    Ok(Mapped::Same)
+                } else {
+                    Ok(Mapped::Replaced)
+                }
+            }
             Some(old) if old.size == size => Ok(if old == new {
                 Mapped::Same
             } else if (old.pa, old.memory) == (new.pa, new.memory) {
@@ -181,8 +196,65 @@ impl World {
             for old in self.touched(&(ipa..ipa + size)) {
                 self.map.remove(&old);
             }
-            self.map.insert(ipa, new);
+            let new = kept.unwrap_or(new);
+            self.map.insert(new.ipa, new);
         }
+    }
+
+    /// Maps over what is there, in steps.
+    fn map_over(&mut self, place: Place, pa: u64, attributes: Attributes, budget: u32) {
+        let geometry = self.geometry();
+        let extent = geometry.extent(place.level, place.ipa(&geometry), 0, 0);
+        let in_the_way: Vec<_> = self
+            .touched(&extent.ipas())
+            .into_iter()
+            .filter(|ipa| self.map[ipa].size < extent.size)
+            .collect();
+        if in_the_way.is_empty() || !geometry.has_leaves(place.level) {
+            return self.map(place, pa, attributes);
+        }
+        let extent = Extent {
+            pa: pa * extent.size,
+            ..extent
+        };
+        let mut from = extent.ipa;
+        let done = loop {
+            match self
+                .stage2
+                .map_over(&mut self.mem, from, &extent, attributes, budget)
+            {
+                Ok(MapStep::Done(done)) => break Ok(done),
+                Ok(MapStep::More(next)) => {
+                    assert!(from < next && extent.ipas().contains(&next));
+                    self.mem.assert_clean();
+                    from = next;
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        let possible = place.level >= geometry.start()
+            && extent.pa + extent.size <= 1 << geometry.pa_bits()
+            && self.stage2.format().can_express(attributes.permissions());
+        if !possible {
+            assert_eq!(done, Err(MapError::Leaf));
+            return;
+        }
+        assert_eq!(done, Ok(Mapped::Replaced));
+        for old in in_the_way {
+            self.map.remove(&old);
+        }
+        self.map.insert(
+            extent.ipa,
+            Mapping {
+                ipa: extent.ipa,
+                pa: extent.pa,
+                size: extent.size,
+                level: extent.level,
+                permissions: attributes.permissions(),
+                memory: Some(attributes.memory()),
+                accessed: true,
+            },
+        );
     }
 
     fn relax(&mut self, place: Place, more: Permissions) {
@@ -316,6 +388,10 @@ impl World {
         let geometry = self.geometry();
         match op {
             Op::Map(place, pa, attributes) => self.map(place, pa, attributes),
+            Op::MapOver(place, pa, attributes, n) => {
+                let size = geometry.span(place.level);
+                self.map_over(place, pa, attributes, budget(n, &(0..size), &geometry));
+            }
             Op::Relax(place, more) => self.relax(place, more),
             Op::SetAccessed(place) => {
                 let ipa = place.ipa(&geometry);
