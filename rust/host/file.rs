@@ -11,6 +11,7 @@
 use crate::bindings;
 use core::{
     marker::PhantomData,
+    ops::Range,
     ptr::NonNull, //
 };
 use kernel::{
@@ -28,7 +29,14 @@ use kernel::{
         c_ulong, //
     },
     fs::File,
-    page::BorrowedPage,
+    mm::virt::{
+        flags,
+        VmaNew, //
+    },
+    page::{
+        BorrowedPage,
+        PAGE_SIZE, //
+    },
     prelude::*,
     seq_file::SeqFile,
     str::CString,
@@ -227,6 +235,12 @@ pub trait AnonFile: Send + Sync + 'static {
         None
     }
 
+    /// Whether the pages of the file may be in a mapping that is shared, so that what is written to it
+    /// is seen, or executable; `mmap()` fails with `EINVAL` if not.
+    fn may_map(&self, _pages: Range<usize>, _shared: bool, _executable: bool) -> bool {
+        true
+    }
+
     /// Handles an ioctl: the non-negative answer, at most `i32::MAX`.
     ///
     /// # Errors
@@ -306,8 +320,23 @@ impl<T: AnonFile> AnonOperations<T> {
     /// # Safety
     ///
     /// To be called by the VFS only, for a file of [`new_anon_file`].
-    unsafe extern "C" fn mmap(_file: *mut linux::file, vma: *mut linux::vm_area_struct) -> c_int {
-        // SAFETY: The mapping is being set up and nobody else uses it. The operations are static.
+    unsafe extern "C" fn mmap(file: *mut linux::file, vma: *mut linux::vm_area_struct) -> c_int {
+        // SAFETY: As in `ioctl()`.
+        let object = unsafe { Arc::<T>::borrow((*file).private_data) };
+        // SAFETY: The VFS passes a mapping that is being set up, and that nobody else uses.
+        let (first, new) = unsafe { ((*vma).vm_pgoff, VmaNew::from_raw(vma)) };
+        let count = (new.end() - new.start()) / PAGE_SIZE;
+        let pages = first..first.saturating_add(count);
+        let (shared, executable) = (flags::SHARED, flags::EXEC);
+
+        if !object.may_map(
+            pages,
+            new.flags() & shared != 0,
+            new.flags() & executable != 0,
+        ) {
+            return EINVAL.to_errno();
+        }
+        // SAFETY: As above. The operations are static.
         unsafe { (*vma).vm_ops = &Self::VM_OPERATIONS };
         0
     }

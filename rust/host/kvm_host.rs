@@ -47,6 +47,7 @@ pub mod time;
 pub mod cache;
 pub mod coalesced_ring;
 pub mod debugfs;
+pub mod dirty_ring;
 pub mod guest_time;
 pub mod guest_timer;
 pub mod guest_tlb;

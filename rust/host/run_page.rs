@@ -166,6 +166,8 @@ pub enum Exit<'a> {
         /// The guest-physical address.
         fault_ipa: u64,
     },
+    /// `KVM_EXIT_DIRTY_RING_FULL`.
+    DirtyRingFull,
     /// `KVM_EXIT_MEMORY_FAULT`.
     MemoryFault {
         /// `KVM_MEMORY_EXIT_FLAG_*`.
@@ -264,6 +266,7 @@ impl RunPage {
                 self.set_nisv(esr_iss, fault_ipa);
                 KVM_EXIT_ARM_LDST64B
             }
+            Exit::DirtyRingFull => KVM_EXIT_DIRTY_RING_FULL,
             Exit::MemoryFault {
                 flags,
                 address,

@@ -79,6 +79,21 @@ impl<const N: usize, T> Field<N, T> {
             _type: PhantomData,
         }
     }
+
+    /// The field at an offset that is computed, as that of an element of a ring; [`None`] if it is not
+    /// aligned or not inside.
+    #[inline]
+    pub(crate) const fn checked(offset: usize) -> Option<Self> {
+        let inside = size_of::<T>() <= N * PAGE_SIZE && offset <= N * PAGE_SIZE - size_of::<T>();
+        if offset % align_of::<T>() != 0 || !inside {
+            return None;
+        }
+        // INVARIANT: As just checked.
+        Some(Self {
+            offset,
+            _type: PhantomData,
+        })
+    }
 }
 
 /// `N` contiguous pages, zeroed at first, which user space can map.

@@ -102,6 +102,22 @@ impl kvm_coalesced_mmio_zone {
     }
 }
 
+impl kvm_dirty_log {
+    /// The address of user space's bitmap.
+    pub fn bitmap(&self) -> usize {
+        // SAFETY: Both members of the union are as large, and any bytes are this integer.
+        unsafe { self.__bindgen_anon_1.padding2 as usize }
+    }
+}
+
+impl kvm_clear_dirty_log {
+    /// The address of user space's bitmap.
+    pub fn bitmap(&self) -> usize {
+        // SAFETY: As in `kvm_dirty_log::bitmap()`.
+        unsafe { self.__bindgen_anon_1.padding2 as usize }
+    }
+}
+
 /// An all-zero structure, to fill in for user space.
 pub fn zeroed<T: FromBytes>() -> T {
     // SAFETY: Any bytes are a valid `T`, by `FromBytes`.
