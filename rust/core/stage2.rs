@@ -63,6 +63,7 @@ pub use self::{
         Format, //
     },
     geometry::{
+        leaf_sizes,
         BadConfig,
         Config,
         Geometry,

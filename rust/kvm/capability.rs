@@ -4,6 +4,7 @@
 
 use crate::{
     cpus::Cpus,
+    memory::MANUAL_FLAGS,
     vm::{
         Vm,
         MAX_VCPUS, //
@@ -14,9 +15,11 @@ use kernel::{
     sync::atomic::Relaxed, //
 };
 use kvm_core::{
+    dirty::RingSize,
     guest_debug::GuestDebug,
     irq_routing::MAX_ROUTES,
-    memslot::SlotId, //
+    memslot::SlotId,
+    stage2::leaf_sizes, //
 };
 use kvm_host::{
     abi::*,
@@ -68,7 +71,11 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
         | KVM_CAP_SIGNAL_MSI
         | KVM_CAP_BINARY_STATS_FD
         | KVM_CAP_HALT_POLL
+        | KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP
         | KVM_CAP_STEAL_TIME => 1,
+        KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 => MANUAL_FLAGS,
+        KVM_CAP_DIRTY_LOG_RING_ACQ_REL => RingSize::MAX * RingSize::ENTRY as u32,
+        KVM_CAP_ARM_SUPPORTED_BLOCK_SIZES => leaf_sizes(cpus.capabilities().granule) as u32,
         KVM_CAP_ARM_INJECT_SERROR_ESR => cpus.has_ras().into(),
         KVM_CAP_ARM_PTRAUTH_ADDRESS | KVM_CAP_ARM_PTRAUTH_GENERIC => cpus.has_pauth().into(),
         KVM_CAP_ARM_VM_IPA_SIZE => cpus.capabilities().ipa_limit.get().into(),
@@ -92,6 +99,7 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
 pub(crate) fn check_vm_extension(vm: &Vm, capability: usize) -> u32 {
     match u32::try_from(capability) {
         // Messages have to have a DeviceID.
+        Ok(KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE) => vm.memory.split_chunk() as u32,
         Ok(KVM_CAP_MSI_DEVID) => vm.gic().is_some_and(|gic| gic.has_its()).into(),
         Ok(KVM_CAP_MAX_VCPUS | KVM_CAP_MAX_VCPU_ID) => vm.max_vcpus() as u32,
         _ => check_extension(&vm.cpus, capability),
@@ -113,6 +121,10 @@ pub(crate) fn enable_cap(vm: &Vm, cap: &kvm_enable_cap) -> Result {
         }
         KVM_CAP_ARM_NISV_TO_USER => vm.nisv_to_user.store(true, Relaxed),
         KVM_CAP_ARM_SYSTEM_SUSPEND => vm.config.enable_system_suspend(),
+        KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 => vm.memory.set_manual_protect(cap.args[0])?,
+        KVM_CAP_DIRTY_LOG_RING_ACQ_REL => vm.enable_dirty_rings(cap.args[0])?,
+        KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP => vm.memory.set_ring_with_bitmap()?,
+        KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE => vm.memory.set_split_chunk(cap.args[0])?,
         KVM_CAP_ARM_WRITABLE_IMP_ID_REGS => vm.enable_writable_implementation()?,
         _ => return Err(EINVAL),
     }

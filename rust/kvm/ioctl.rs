@@ -24,9 +24,11 @@ use kernel::{
 use kvm_host::uapi::{
     kvm_arm_counter_offset,
     kvm_arm_device_addr,
+    kvm_clear_dirty_log,
     kvm_coalesced_mmio_zone,
     kvm_create_device,
     kvm_device_attr,
+    kvm_dirty_log,
     kvm_enable_cap,
     kvm_guest_debug,
     kvm_ioeventfd,
@@ -62,6 +64,9 @@ pub(crate) const KVM_GET_STATS_FD: u32 = _IO(KVMIO, 0xce);
 pub(crate) const KVM_CREATE_VCPU: u32 = _IO(KVMIO, 0x41);
 pub(crate) const KVM_SET_USER_MEMORY_REGION: u32 = iow::<kvm_userspace_memory_region>(0x46);
 pub(crate) const KVM_SET_USER_MEMORY_REGION2: u32 = iow::<kvm_userspace_memory_region2>(0x49);
+pub(crate) const KVM_GET_DIRTY_LOG: u32 = iow::<kvm_dirty_log>(0x42);
+pub(crate) const KVM_CLEAR_DIRTY_LOG: u32 = _IOWR::<kvm_clear_dirty_log>(KVMIO, 0xc0);
+pub(crate) const KVM_RESET_DIRTY_RINGS: u32 = _IO(KVMIO, 0xc7);
 pub(crate) const KVM_REGISTER_COALESCED_MMIO: u32 = iow::<kvm_coalesced_mmio_zone>(0x67);
 pub(crate) const KVM_UNREGISTER_COALESCED_MMIO: u32 = iow::<kvm_coalesced_mmio_zone>(0x68);
 pub(crate) const KVM_IRQ_LINE: u32 = iow::<kvm_irq_level>(0x61);

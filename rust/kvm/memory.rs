@@ -5,7 +5,9 @@
 //! The lock order is: `numbers`, then the one in `slots`, then `mmu`, under which nothing sleeps.
 
 mod accesses;
+mod log;
 mod slots;
+mod tracking;
 mod translation;
 
 mod tables;
@@ -14,6 +16,7 @@ mod mmu;
 
 mod guest;
 
+mod dirty;
 mod fault;
 mod flush;
 mod inspect;
@@ -26,5 +29,7 @@ pub(crate) use self::{
         Faulted, //
     },
     guest::Memory,
-    tables::Reserve, //
+    log::DirtyRing,
+    tables::Reserve,
+    tracking::MANUAL_FLAGS, //
 };

@@ -4,6 +4,7 @@
 
 use crate::{
     counters::Stat,
+    memory::DirtyRing,
     power::PowerState,
     run::{
         Deferred,
@@ -301,6 +302,10 @@ impl Run<'_> {
         if requests & request::STOLEN_TIME != 0 {
             self.report_stolen_time();
         }
+        if self.vcpu.ring.as_ref().is_some_and(DirtyRing::is_full) {
+            self.vcpu.run.set_exit(&run_page::Exit::DirtyRingFull);
+            return Ok(Flow::User);
+        }
         if let Flow::User = self.wait_for_power(running)? {
             return Ok(Flow::User);
         }
@@ -418,9 +423,10 @@ impl Run<'_> {
         let stolen = time::run_delay().wrapping_sub(*self.stolen_start);
         // DEN0057: revision and attributes, then the time. It is the VMM's fault if there is no
         // memory.
-        let _ = self
-            .vm
-            .memory
-            .write(ipa.stolen_time(), &stolen.to_le_bytes());
+        let _ = self.vm.memory.write(
+            ipa.stolen_time(),
+            &stolen.to_le_bytes(),
+            self.vcpu.ring.as_ref(),
+        );
     }
 }

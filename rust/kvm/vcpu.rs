@@ -5,7 +5,10 @@
 use crate::{
     counters::VcpuCounters,
     cpus::Cpus,
-    memory::Reserve,
+    memory::{
+        DirtyRing,
+        Reserve, //
+    },
     power::Power,
     vgic::{
         Vgic,
@@ -244,6 +247,8 @@ impl Seen {
 pub(crate) struct Vcpu {
     pub(crate) id: u32,
     pub(crate) run: RunPage,
+    /// The pages that it has written to, if the VM has rings.
+    pub(crate) ring: Option<DirtyRing>,
     pub(crate) kick: Arc<Kick>,
     #[pin]
     pub(crate) power: Power,
@@ -268,8 +273,8 @@ fn mpidr_of(id: u32) -> u64 {
 }
 
 impl Vcpu {
-    /// Makes a vCPU, which belongs to no VM's list yet.
-    pub(crate) fn new(cpus: &Cpus, id: u32) -> Result<Arc<Self>> {
+    /// Makes a vCPU, which belongs to no VM's list yet, with a ring if there are any.
+    pub(crate) fn new(cpus: &Cpus, id: u32, ring: Option<DirtyRing>) -> Result<Arc<Self>> {
         let kick = Arc::new(Kick::new(), GFP_KERNEL_ACCOUNT)?;
         let state = State {
             cpu: cpus.new_vcpu()?,
@@ -300,6 +305,7 @@ impl Vcpu {
             try_pin_init!(Self {
                 id,
                 run: RunPage::new()?,
+                ring,
                 kick,
                 power <- Power::new(),
                 mpidr: Atomic::new(mpidr),

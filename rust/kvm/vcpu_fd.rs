@@ -6,6 +6,7 @@ use crate::{
     counters::Counter,
     debugfs::VcpuDir,
     ioctl::*,
+    memory::DirtyRing,
     power::PowerState,
     registers,
     run_loop,
@@ -17,6 +18,7 @@ use crate::{
     },
     vm::Vm, //
 };
+use core::ops::Range;
 use kernel::{
     page::BorrowedPage,
     prelude::*,
@@ -59,6 +61,7 @@ use kvm_host::{
     },
     coalesced_ring::RING_PAGE,
     debug_regs::DEBUG_REGS,
+    dirty_ring::FIRST_PAGE,
     file::AnonFile,
     signal_mask::SignalSet,
     uapi::{
@@ -288,8 +291,19 @@ impl AnonFile for VcpuFile {
         match index {
             0 => self.vcpu.run.page(),
             RING => self.vm.bus.ring.page(),
-            _ => None,
+            _ => self
+                .vcpu
+                .ring
+                .as_ref()?
+                .page(index.checked_sub(FIRST_PAGE)?),
         }
+    }
+
+    fn may_map(&self, pages: Range<usize>, shared: bool, executable: bool) -> bool {
+        // What user space writes to a ring is for the kernel to see.
+        let ring = self.vcpu.ring.as_ref().map_or(0, DirtyRing::pages);
+        let touched = pages.start < FIRST_PAGE + ring && FIRST_PAGE < pages.end;
+        ring == 0 || !touched || (shared && !executable)
     }
 
     fn ioctl(file: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<u32> {

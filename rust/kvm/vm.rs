@@ -17,7 +17,10 @@ use crate::{
     cpus::Cpus,
     irq_routes::Routes,
     irqfd::Irqfds,
-    memory::Memory,
+    memory::{
+        DirtyRing,
+        Memory, //
+    },
     vcpu::{
         request,
         Vcpu, //
@@ -333,14 +336,16 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// `EEXIST` if there is one of this number, `EBUSY` if there can be no more, `EINVAL` if the number
-    /// is not below [`max_vcpus`](Self::max_vcpus), `ENOMEM`.
+    /// `EEXIST` if there is one of this number, `EBUSY` if there can be no more, or the VM has got
+    /// rings since the vCPU was made, `EINVAL` if the number is not below
+    /// [`max_vcpus`](Self::max_vcpus), `ENOMEM`.
     pub(crate) fn add_vcpu(&self, vcpu: Arc<Vcpu>) -> Result {
         // The room is made before the lock, under which nothing may sleep, is taken.
         let mut room = KVec::new();
         loop {
             let mut vcpus = self.vcpus.lock();
-            if vcpus.closed {
+            let ring = vcpu.ring.as_ref().map(DirtyRing::size);
+            if vcpus.closed || ring != self.memory.ring_size() {
                 return Err(EBUSY);
             }
             if vcpu.id as usize >= self.max_vcpus() {
@@ -486,6 +491,32 @@ impl Vm {
             members.push(KBox::new(member, GFP_KERNEL_ACCOUNT)?, GFP_KERNEL_ACCOUNT)?;
         }
         Ok(members)
+    }
+
+    /// KVM_CAP_DIRTY_LOG_RING_ACQ_REL.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is not a size, there are rings already, or vCPUs; `E2BIG` if it is too large.
+    pub(crate) fn enable_dirty_rings(&self, bytes: u64) -> Result {
+        let vcpus = self.vcpus.lock();
+        // A wrong size first.
+        self.memory.check_ring_size(bytes)?;
+        if !vcpus.list.is_empty() {
+            return Err(EINVAL);
+        }
+        self.memory.set_ring_size(bytes)
+    }
+
+    /// KVM_RESET_DIRTY_RINGS. Returns how many entries were reset.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there are no rings, `ENOMEM`.
+    pub(crate) fn reset_dirty_rings(&self) -> Result<u32> {
+        let vcpus = self.vcpus()?;
+        self.memory
+            .reset_dirty_rings(vcpus.iter().filter_map(|vcpu| vcpu.ring.as_ref()))
     }
 
     /// What the vCPUs count, added up.

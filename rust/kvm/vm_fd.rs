@@ -19,6 +19,7 @@ use crate::{
     },
     ioctl::*,
     irq_line::irq_line,
+    memory::DirtyRing,
     stats,
     vcpu::Vcpu,
     vcpu_fd::{
@@ -64,8 +65,10 @@ use kvm_host::{
     uapi::{
         kvm_arm_counter_offset,
         kvm_arm_device_addr,
+        kvm_clear_dirty_log,
         kvm_coalesced_mmio_zone,
         kvm_device_attr,
+        kvm_dirty_log,
         kvm_enable_cap,
         kvm_ioeventfd,
         kvm_irqfd,
@@ -105,7 +108,8 @@ fn create_vcpu(vm: &Arc<Vm>, debugfs: Option<&Arc<VmDir>>, id: usize) -> Result<
         return Err(EINVAL);
     }
     let fd = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
-    let vcpu = Vcpu::new(&vm.cpus, id)?;
+    let ring = vm.memory.ring_size().map(DirtyRing::new).transpose()?;
+    let vcpu = Vcpu::new(&vm.cpus, id, ring)?;
     let object = VcpuFile::new(vm.clone(), vcpu.clone())?;
     let file = new_anon_file(object.clone())?;
     vm.add_vcpu(vcpu.clone())?;
@@ -233,6 +237,16 @@ impl AnonFile for VmFile {
                 let region: kvm_userspace_memory_region2 = read_user(arg)?;
                 vm.memory.set_region(&region)?;
             }
+            KVM_GET_DIRTY_LOG => {
+                let log: kvm_dirty_log = read_user(arg)?;
+                vm.memory.get_dirty_log(log.slot, log.bitmap())?;
+            }
+            KVM_CLEAR_DIRTY_LOG => {
+                let log: kvm_clear_dirty_log = read_user(arg)?;
+                vm.memory
+                    .clear_dirty_log(log.slot, log.first_page, log.num_pages, log.bitmap())?;
+            }
+            KVM_RESET_DIRTY_RINGS => return vm.reset_dirty_rings(),
             KVM_REGISTER_COALESCED_MMIO => {
                 let zone: kvm_coalesced_mmio_zone = read_user(arg)?;
                 vm.bus.register_coalesced(&zone)?;

@@ -303,12 +303,24 @@ impl Geometry {
     /// The larger blocks that come with 52-bit addresses are not used.
     #[inline]
     pub const fn has_leaves(&self, level: Level) -> bool {
-        match level {
-            Level::L0 => false,
-            Level::L1 => matches!(self.granule, Granule::K4),
-            Level::L2 | Level::L3 => true,
-        }
+        has_leaves(self.granule, level)
     }
+}
+
+const fn has_leaves(granule: Granule, level: Level) -> bool {
+    match level {
+        Level::L0 => false,
+        Level::L1 => matches!(granule, Granule::K4),
+        Level::L2 | Level::L3 => true,
+    }
+}
+
+/// Returns the sizes in bytes that blocks and pages can have, a bit each.
+pub fn leaf_sizes(granule: Granule) -> u64 {
+    Level::ALL
+        .iter()
+        .filter(|level| has_leaves(granule, **level))
+        .fold(0, |sizes, level| sizes | 1 << level_shift(granule, *level))
 }
 
 /// Returns log2 of what one entry at `level` spans.

@@ -75,7 +75,9 @@ impl Run<'_> {
             execute: !data && !s1ptw,
         };
 
-        match self.vm.memory.fault(ipa, access, self.reserve)? {
+        let ring = self.vcpu.ring.as_ref();
+
+        match self.vm.memory.fault(ipa, access, self.reserve, ring)? {
             Faulted::Mapped => Ok(Flow::Guest),
             Faulted::Interrupted => Err(EINTR),
             Faulted::NoMemory | Faulted::ReadOnly if !data && !s1ptw => {

@@ -89,7 +89,10 @@ impl Run<'_> {
                 self.set_registers(start.registers);
                 *self.stolen_start = time::run_delay();
                 // If there is no memory, that is the VMM's doing.
-                let _ = self.vm.memory.write(start.ipa.get(), &[0; 16]);
+                let _ = self
+                    .vm
+                    .memory
+                    .write(start.ipa.get(), &[0; 16], self.vcpu.ring.as_ref());
                 self.vcpu.note(request::STOLEN_TIME);
             }
             Call::ForwardToUser(hypercall) => {

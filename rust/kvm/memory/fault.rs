@@ -4,6 +4,7 @@
 
 use crate::memory::{
     guest::Memory,
+    log::DirtyRing,
     mmu::BUDGET,
     tables::Reserve, //
 };
@@ -69,24 +70,36 @@ struct Upkeep {
 }
 
 impl Memory {
-    /// Maps what is at a guest address, after a fault: the page, or a block around it. Sleeps.
+    /// Maps what is at a guest address, after a fault of the vCPU that has the ring, if there are any:
+    /// the page, or a block around it. Sleeps.
     ///
     /// # Errors
     ///
     /// `EFAULT` if the VMM has nothing at its address, `ENOMEM`.
-    pub(crate) fn fault(&self, ipa: u64, access: Access, reserve: &mut Reserve) -> Result<Faulted> {
+    pub(crate) fn fault(
+        &self,
+        ipa: u64,
+        access: Access,
+        reserve: &mut Reserve,
+        ring: Option<&DirtyRing>,
+    ) -> Result<Faulted> {
         let Access { write, execute } = access;
         let ipa = ipa & !(PAGE_SIZE as u64 - 1);
         // In this order: a slot that is found and changes is one whose change ends later.
         let snapshot = self.mmu.lock().seq.snapshot();
         let slot = self.at(ipa, |slot| {
-            Some((slot.hva(ipa)?, slot.gpas(), slot.is_read_only()))
+            let flags = (slot.is_read_only(), slot.logs());
+            Some((slot.hva(ipa)?, slot.gpas(), flags))
         });
-        let Some((hva, gpas, read_only)) = slot.flatten() else {
+        let Some((hva, gpas, (read_only, logs))) = slot.flatten() else {
             return Ok(Faulted::NoMemory);
         };
         if write && read_only {
             return Ok(Faulted::ReadOnly);
+        }
+        if write && logs && ring.is_some_and(DirtyRing::is_full) {
+            // The vCPU stops before it enters the guest, and faults again after.
+            return Ok(Faulted::Mapped);
         }
         reserve.top_up(self.geometry.tables_to_map(Level::L3))?;
         let page = match fault_in(hva, write, Wait::Interruptible) {
@@ -118,7 +131,11 @@ impl Memory {
             hva: hva as u64,
             pa: page.physical(),
             gpas,
-            mapped: mapping_size(hva).unwrap_or(PAGE_SIZE) as u64,
+            // What is logged is logged page by page.
+            mapped: match mapping_size(hva) {
+                Some(size) if !logs => size as u64,
+                _ => PAGE_SIZE as u64,
+            },
         };
         let mut extent = self.geometry.largest_extent(&backing);
         if !self.keep_up(&page, &extent, upkeep)? {
@@ -134,11 +151,13 @@ impl Memory {
                 return Ok(Faulted::Mapped);
             }
             let step = mmu.with_tables(&self.translation, Some(reserve), |stage2, tables| {
-                let execute = execute
-                    || stage2.lookup(tables, extent.ipa).is_some_and(|old| {
-                        (old.pa, old.size) == (extent.pa, extent.size)
-                            && old.permissions.execute.at_el1()
-                    });
+                let old = stage2
+                    .lookup(tables, extent.ipa)
+                    .filter(|old| (old.pa, old.size) == (extent.pa, extent.size))
+                    .map_or(Permissions::NONE, |old| old.permissions);
+                let execute = execute || old.execute.at_el1();
+                // What is not written to yet is not writable while that is to be noticed.
+                let writable = writable && (write || !logs || old.write);
                 let permissions = Permissions::new(true, writable, execute);
                 let attributes = Attributes::new(permissions, memory).ok_or(MapError::Leaf)?;
                 let step = stage2.map_over(tables, from, &extent, attributes, BUDGET)?;
@@ -154,6 +173,11 @@ impl Memory {
                 Ok(MapStep::Done(_)) => {
                     if writable {
                         page.mark_dirty();
+                    }
+                    if write && logs {
+                        // Before the lock is released: whoever protects the page from now on takes
+                        // the mark.
+                        self.mark_dirty(ipa, ring);
                     }
                     break Ok(());
                 }

@@ -6,6 +6,7 @@ use crate::{
     cpus::Cpus,
     memory::{
         accesses::Accesses,
+        log::DirtyRing,
         mmu::{
             Mmu,
             BUDGET, //
@@ -15,6 +16,7 @@ use crate::{
             Numbers,
             Slots, //
         },
+        tracking::Tracking,
         translation::Translation, //
     },
 };
@@ -76,6 +78,7 @@ pub(crate) struct Memory {
     pub(super) accesses: Accesses,
     #[pin]
     pub(super) mmu: SpinLock<Mmu>,
+    pub(super) tracking: Tracking,
 }
 
 impl Memory {
@@ -113,6 +116,7 @@ impl Memory {
                 arena,
                 seq: InvalidateSeq::new(),
             }, "kvm_vhe::Memory::mmu"),
+            tracking: Tracking::new(),
         }? Error))
     }
 
@@ -206,12 +210,15 @@ impl Memory {
         )
     }
 
-    /// Writes guest memory within a page. May sleep.
-    pub(crate) fn write(&self, ipa: u64, data: &[u8]) -> Result {
+    /// Writes guest memory within a page, for the vCPU that has the ring, if there are any and it is one
+    /// that runs. May sleep.
+    pub(crate) fn write(&self, ipa: u64, data: &[u8], ring: Option<&DirtyRing>) -> Result {
         self.access(
             ipa,
             |slot| !slot.is_read_only(),
             |at| UserSlice::new(at, data.len()).writer().write_slice(data),
-        )
+        )?;
+        self.mark_dirty(ipa, ring);
+        Ok(())
     }
 }

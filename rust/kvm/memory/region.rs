@@ -13,7 +13,8 @@ use kvm_core::memslot::{
     Flags,
     Limits,
     Region,
-    Request, //
+    Request,
+    Slot, //
 };
 use kvm_host::{
     rcu_cell::Fresh,
@@ -41,7 +42,7 @@ impl Memory {
                 page: self.cpus.capabilities().granule,
                 ipa: self.ipa,
                 hva_limit: self.cpus.user_address_limit(),
-                flags: Flags::READONLY,
+                flags: Flags::READONLY.union(Flags::LOG_DIRTY_PAGES),
             },
         )
         .map_err(|refusal| errno(refusal.errno()))?;
@@ -51,21 +52,33 @@ impl Memory {
         let change = slots
             .plan(&region, &numbers)
             .map_err(|refusal| errno(refusal.errno()))?;
-        let gone = match change {
+        let (gone, new) = match change {
             Change::Nothing => return Ok(()),
-            Change::Create { .. } => None,
-            Change::Delete { old } | Change::Flags { old, .. } | Change::Move { old, .. } => {
-                Some(old)
-            }
+            Change::Create { slot } | Change::Flags { slot, .. } => (None, Some(slot)),
+            Change::Delete { old } => (Some(old), None),
+            Change::Move { old, slot } => (Some(old), Some(slot)),
         };
-        let fresh = Fresh::new(slots.changed(&change)?)?;
+        let log = match &new {
+            Some(slot) => self.log_for(slot, slots.with_id(region.id(), &numbers))?,
+            None => None,
+        };
+        let fresh = Fresh::new(slots.changed(&change, log.clone())?)?;
         numbers.make_room(region.id())?;
 
         // Nothing fails from here on.
         let Some(gone) = gone else {
-            // A fault that looked at the old slots and found one has found what is still there.
+            // A fault that looked at the old slots and found one has found what is still there; but
+            // it must not map for writing what is to be logged now.
+            let begins = begins_to_log(&change);
+            if let Some(slot) = &begins {
+                self.mmu.lock().seq.begin(slot.hvas());
+            }
             slots.replace(fresh);
             numbers.follow(&change);
+            if let Some(slot) = &begins {
+                self.begin_log(slot, log.as_deref());
+                self.mmu.lock().seq.end();
+            }
             return Ok(());
         };
         // Unmapped while it is still listed: a notifier that does not find the slot must not find that
@@ -82,6 +95,17 @@ impl Memory {
         // The VMM may do with the memory what it likes when this returns.
         self.accesses.wait_for_earlier();
         Ok(())
+    }
+}
+
+/// A slot that did not log and does from now on.
+fn begins_to_log(change: &Change) -> Option<Slot> {
+    match change {
+        Change::Flags { old, slot } => {
+            let more = slot.flags().without(old.flags());
+            more.contains(Flags::LOG_DIRTY_PAGES).then_some(*slot)
+        }
+        _ => None,
     }
 }
 

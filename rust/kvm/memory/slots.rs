@@ -2,6 +2,10 @@
 
 //! A VM's slots, by guest address, by number and by the VMM's address.
 
+use crate::memory::log::{
+    DirtyRing,
+    Log, //
+};
 use core::{
     borrow::Borrow,
     ops::Range, //
@@ -26,6 +30,8 @@ use kvm_host::rcu_cell::Fresh;
 #[derive(Clone)]
 pub(super) struct MemorySlot {
     slot: Slot,
+    /// Where writes to it are recorded, if not in rings alone.
+    log: Option<Arc<Log>>,
 }
 
 impl Borrow<Slot> for MemorySlot {
@@ -36,6 +42,22 @@ impl Borrow<Slot> for MemorySlot {
 }
 
 impl MemorySlot {
+    #[inline]
+    pub(super) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    /// Whether writes to it are recorded.
+    #[inline]
+    pub(super) fn logs(&self) -> bool {
+        self.slot.flags().contains(Flags::LOG_DIRTY_PAGES)
+    }
+
+    #[inline]
+    pub(super) fn log(&self) -> Option<&Arc<Log>> {
+        self.log.as_ref()
+    }
+
     /// The VMM's address of a guest address that is in the slot.
     #[inline]
     pub(super) fn hva(&self, ipa: u64) -> Option<usize> {
@@ -87,11 +109,38 @@ impl Slots {
         memslot::find(&self.list, ipa / PAGE_SIZE as u64)
     }
 
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The slot with a number.
+    pub(super) fn with_id(&self, id: SlotId, numbers: &Numbers) -> Option<&MemorySlot> {
+        memslot::find(&self.list, numbers.first_page(id)?)
+    }
+
     /// The guest addresses that use some of the VMM's, in order, from the first beyond `from`.
     pub(super) fn in_hvas(&self, hvas: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
         let page = PAGE_SIZE as u64;
         memslot::in_hva_range(&self.list, hvas)
             .map(move |hit| hit.gfns.start * page..hit.gfns.end * page)
+    }
+
+    /// Marks the page at a guest address as written to, if its slot logs. With a ring, which is that
+    /// of the vCPU whose thread this is, that is where it goes.
+    #[inline]
+    pub(super) fn mark(&self, ipa: u64, ring: Option<&DirtyRing>) {
+        let Some(slot) = self.find(ipa).filter(|slot| slot.logs()) else {
+            return;
+        };
+        let page = ipa / PAGE_SIZE as u64 - slot.slot().gfns().start;
+
+        if ring.is_some_and(|ring| ring.put(slot.slot().id().get(), page).is_ok()) {
+            return;
+        }
+        if let Some(log) = slot.log() {
+            log.mark(page);
+        }
     }
 
     /// What a request does to the slots.
@@ -104,19 +153,20 @@ impl Slots {
         region: &memslot::Region,
         numbers: &Numbers,
     ) -> Result<Change, memslot::Refusal> {
-        let old = numbers
-            .first_page(region.id())
-            .and_then(|gfn| memslot::find(&self.list, gfn));
+        let old = self.with_id(region.id(), numbers);
         memslot::plan(&self.list, region, old.map(Borrow::borrow))
     }
 
-    /// The slots after a change.
+    /// The slots after a change; `log` is the one of the slot that there is then.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(super) fn changed(&self, change: &Change) -> Result<Self> {
-        let with = |slot: &Slot| MemorySlot { slot: *slot };
+    pub(super) fn changed(&self, change: &Change, log: Option<Arc<Log>>) -> Result<Self> {
+        let with = |slot: &Slot| MemorySlot {
+            slot: *slot,
+            log: log.clone(),
+        };
         // An edit makes two chunks of one at most.
         let mut list = KVVec::with_capacity(self.list.len() + 1, GFP_KERNEL_ACCOUNT)?;
         list.extend_from_slice(&self.list, GFP_KERNEL_ACCOUNT)?;

@@ -155,7 +155,10 @@ impl GuestMemory for Surroundings<'_> {
     }
 
     fn write(&self, ipa: u64, bytes: &[u8]) -> Result<(), Fault> {
-        self.around.memory.write(ipa, bytes).map_err(|_| Fault)
+        self.around
+            .memory
+            .write(ipa, bytes, None)
+            .map_err(|_| Fault)
     }
 
     fn is_memory(&self, ipa: u64) -> bool {
