@@ -12,7 +12,8 @@
 //!
 //! Locking: operations that change tables take `&mut Stage2` and `&mut impl TableMemory`, so the
 //! caller holds a lock around each call. What they may still run into are the CPUs' table walks,
-//! which read, and with [`Config::hardware_access_flag`] set access flags.
+//! which read, and with [`Config::hardware_access_flag`] set access flags; and [`SharedStage2`], which
+//! sets bits of leaves without the lock.
 //!
 //! Source: Arm ARM DDI 0487, chapter D8, "The AArch64 Virtual Memory System Architecture".
 
@@ -40,6 +41,8 @@ pub mod unmap;
 
 pub mod map;
 
+pub mod shared;
+
 pub mod teardown;
 
 pub use self::{
@@ -50,6 +53,7 @@ pub use self::{
     attributes::{
         Attributes,
         Execute,
+        Limit,
         MemoryType,
         Permissions, //
     },
@@ -72,16 +76,22 @@ pub use self::{
     map::{
         MapError,
         MapStep,
-        Mapped,
-        RelaxError, //
+        Mapped, //
     },
     memory::{
+        SharedTables,
         Stale,
-        TableMemory, //
+        TableMemory,
+        TableRead, //
     },
     range::{
         Progress,
         Update, //
+    },
+    shared::{
+        RelaxError,
+        Relaxed,
+        SharedStage2, //
     },
     split::Split,
     teardown::Teardown,

@@ -72,19 +72,37 @@ pub fn invalidate_ipas(
     count: usize,
     hint: LevelHint,
 ) {
-    /// The operand has bits 51:12 of the address in its bits 39:0.
-    const ADDRESS: u64 = (1 << 40) - 1;
-    const TTL_SHIFT: u32 = 44;
-
     if count > MAX_ENTRIES {
         return invalidate_vmid(host, stage2);
     }
-    let operand = (ipa >> 12 & ADDRESS) | hint.0 << TTL_SHIFT;
+    let operand = operand(ipa, hint);
 
     // SAFETY: The host is at EL2 with VHE (`VheHost`) and uses nothing of EL1&0, so that which stage
     // 2 is loaded makes no difference to it, and the function puts back what was. Invalidating costs
     // speed at most.
     unsafe { bindings::kvm_vhe_tlbi_ipa(stage2.vttbr, stage2.vtcr, operand, size >> 12, count) }
+}
+
+/// The operand of TLBI for an address.
+fn operand(ipa: u64, hint: LevelHint) -> u64 {
+    /// The operand has bits 51:12 of the address in its bits 39:0.
+    const ADDRESS: u64 = (1 << 40) - 1;
+    const TTL_SHIFT: u32 = 44;
+
+    (ipa >> 12 & ADDRESS) | hint.0 << TTL_SHIFT
+}
+
+/// Invalidates, on this CPU only, what depends on the translation of the page or block at `ipa`: for a
+/// guest that faulted by what is in the TLB while the tables allow more by now.
+pub fn invalidate_ipa_here(
+    _host: VheHost,
+    stage2: Stage2Registers,
+    ipa: u64,
+    hint: LevelHint,
+    _cpu: &PinnedCpu,
+) {
+    // SAFETY: As in `invalidate_ipas()`.
+    unsafe { bindings::kvm_vhe_tlbi_ipa_local(stage2.vttbr, stage2.vtcr, operand(ipa, hint)) }
 }
 
 /// Invalidates, on all CPUs, all translations of the VMID, of both stages.

@@ -119,6 +119,34 @@ void kvm_vhe_set_page_private(struct page *page, unsigned long private)
 	WRITE_ONCE(page->private, private);
 }
 
+/* Whether it was the old value, which is the new one now. */
+bool kvm_vhe_take_page_private(struct page *page, unsigned long old,
+			       unsigned long new)
+{
+	return cmpxchg(&page->private, old, new) == old;
+}
+
+static void free_pages_of(struct rcu_head *head)
+{
+	struct page *page = container_of(head, struct page, rcu_head);
+	unsigned int order = page_private(page);
+
+	set_page_private(page, 0);
+	__free_pages(page, order);
+}
+
+/*
+ * Frees pages when all who may look at them under RCU have ended.  Which field of
+ * struct page says the order meanwhile must be none of struct rcu_head's.
+ */
+void kvm_vhe_free_pages_after_readers(struct page *page, unsigned int order)
+{
+	BUILD_BUG_ON(offsetof(struct page, private) <
+		     offsetofend(struct page, rcu_head));
+	WRITE_ONCE(page->private, order);
+	call_rcu(&page->rcu_head, free_pages_of);
+}
+
 void kvm_vhe_count_table_pages(struct page *page, int pages)
 {
 	mod_lruvec_page_state(page, NR_SECONDARY_PAGETABLE, pages);

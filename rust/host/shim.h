@@ -49,6 +49,9 @@ struct page *kvm_vhe_virt_to_page(void *virt);
 void *kvm_vhe_page_to_virt(struct page *page);
 unsigned long kvm_vhe_page_private(struct page *page);
 void kvm_vhe_set_page_private(struct page *page, unsigned long private);
+bool kvm_vhe_take_page_private(struct page *page, unsigned long old,
+			       unsigned long new);
+void kvm_vhe_free_pages_after_readers(struct page *page, unsigned int order);
 void kvm_vhe_count_table_pages(struct page *page, int pages);
 
 bool kvm_vhe_may_map_uncached(struct vm_area_struct *vma);
@@ -66,6 +69,7 @@ void kvm_vhe_icache_inval_all(void);
 void kvm_vhe_reset_guest_translation(void);
 void kvm_vhe_tlbi_ipa(u64 vttbr, u64 vtcr, u64 operand, u64 stride,
 		      unsigned long count);
+void kvm_vhe_tlbi_ipa_local(u64 vttbr, u64 vtcr, u64 operand);
 void kvm_vhe_tlbi_vmid(u64 vttbr, u64 vtcr);
 void kvm_vhe_tlbi_local(u64 vttbr, u64 vtcr);
 

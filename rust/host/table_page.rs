@@ -5,8 +5,14 @@
 //! Hardware and software walk tables by physical addresses. [`TableArena`] gives the memory behind
 //! such an address only if it is a table of its own: each of its pages carries the arena's mark, so a
 //! wrong address is found out instead of being accessed.
+//!
+//! Tables are looked at in RCU read-side critical sections, and freed after a grace period, so that no
+//! lock is needed for the looking alone.
 
-use crate::bindings;
+use crate::{
+    bindings,
+    irqs::IrqsOff, //
+};
 use core::{
     mem::ManuallyDrop,
     ptr::NonNull, //
@@ -15,12 +21,15 @@ use kernel::{
     bindings as linux,
     page::PAGE_SIZE,
     prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Full,
-        Relaxed,
-        Release, //
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        rcu, //
     },
 };
 use kvm_core::stage2::{
@@ -147,15 +156,31 @@ struct Owner {
 /// table's order.
 const NOT_FIRST: usize = 0xf;
 
+/// Proof of being in an RCU read-side critical section as long as it is borrowed.
+///
+/// # Safety
+///
+/// It is so.
+pub unsafe trait ReadSide {}
+
+// SAFETY: That is what the guard is.
+unsafe impl ReadSide for rcu::Guard {}
+
+// SAFETY: Interrupts are off as long as it is borrowed, in code that RCU watches, which is such a section
+// as well (`Documentation/RCU/whatisRCU.rst`, section 7).
+unsafe impl ReadSide for IrqsOff {}
+
 /// The tables of one VM's stage 2.
 ///
-/// Tables come and go one by one; when the arena is dropped, all must have gone.
+/// Tables come and go one by one, under the lock of who changes what is in them; when the arena is
+/// dropped, all must have gone.
 ///
 /// # Invariants
 ///
 /// A page whose `private` is the address of `owner`, in its upper bits, belongs to a table that was
-/// made by [`add`](Self::add) and has not been given back by [`remove`](Self::remove): `owner` is an
-/// allocation of this arena, which nobody else has the address of.
+/// made by [`add`](Self::add) and has not been taken out by [`remove`](Self::remove) or
+/// [`remove_unread`](Self::remove_unread): `owner` is an allocation of this arena, which nobody else has
+/// the address of. What was taken out while the arena may be shared is freed after a grace period.
 pub struct TableArena {
     owner: ManuallyDrop<KBox<Owner>>,
 }
@@ -290,18 +315,21 @@ impl TableArena {
 
     /// An entry of a table; [`Descriptor::INVALID`] if it is in none of this arena's.
     #[inline]
-    pub fn entry(&self, entry: EntryAddr) -> Descriptor {
+    pub fn entry(&self, entry: EntryAddr, section: &impl ReadSide) -> Descriptor {
         let (table, index) = split(entry);
 
-        Descriptor::from_raw(self.table(table).map_or(0, |table| table.read(index)))
+        Descriptor::from_raw(
+            self.table(table, section)
+                .map_or(0, |table| table.read(index)),
+        )
     }
 
     /// Writes an entry; nothing if it is in none of this arena's tables.
     #[inline]
-    pub fn set_entry(&self, entry: EntryAddr, new: Descriptor) {
+    pub fn set_entry(&self, entry: EntryAddr, new: Descriptor, section: &impl ReadSide) {
         let (table, index) = split(entry);
 
-        if let Some(table) = self.table(table) {
+        if let Some(table) = self.table(table, section) {
             // The index is within a page.
             let _ = table.write(index, new.into_raw());
         }
@@ -318,10 +346,11 @@ impl TableArena {
         entry: EntryAddr,
         old: Descriptor,
         new: Descriptor,
+        section: &impl ReadSide,
     ) -> Result<(), Descriptor> {
         let (table, index) = split(entry);
 
-        match self.table(table) {
+        match self.table(table, section) {
             Some(table) => table
                 .compare_exchange(index, old.into_raw(), new.into_raw())
                 .map_err(Descriptor::from_raw),
@@ -332,46 +361,71 @@ impl TableArena {
     /// The page of a table at a physical address; none if it is not one of this arena's tables, of
     /// which any page may be named.
     ///
-    /// No table can be removed as long as one is lent.
+    /// It may be taken out meanwhile; then it stays what it is as long as it is lent.
     #[inline]
-    pub fn table(&self, physical: u64) -> Option<Table<'_>> {
+    pub fn table<'a>(&'a self, physical: u64, _section: &'a impl ReadSide) -> Option<Table<'a>> {
         let (page, _) = self.own_page(physical)?;
         // SAFETY: The page is ours, by the type invariant, and in the linear map, as all that the
         // allocator gives without further flags.
         let entries = unsafe { bindings::kvm_vhe_page_to_virt(page.as_ptr()) };
 
-        // SAFETY: It is a page, with the size and the alignment. Any memory is valid entries. It stays
-        // a table as long as `self` is borrowed, since `remove()` takes it exclusively; nothing else
-        // accesses it but the walker.
+        // SAFETY: It is a page, with the size and the alignment. Any memory is valid entries. It was a
+        // table's when its mark was read, in the section that is borrowed, and is freed after that at
+        // the soonest: `remove()` leaves that to RCU, and `remove_unread()` takes the arena exclusively.
+        // Nothing else accesses it but the walker.
         let entries = unsafe { &*entries.cast::<[Atomic<u64>; ENTRIES]>() };
 
         // INVARIANT: These are the entries.
         Some(Table { entries })
     }
 
-    /// Takes a table out and returns its pages, to be freed: by then no walker may use it any more,
-    /// which is what TLB invalidation after its parent's entry was cleared is for.
-    ///
-    /// None if there is no table of this arena's that begins at the address. The pages are not zero
-    /// any more, so they cannot become a table again.
-    pub fn remove(&mut self, physical: u64) -> Option<TablePages> {
+    /// Takes the marks from a table that begins at the address, if there is one of this arena's. Of
+    /// several calls for the same table one gets it.
+    fn take(&self, physical: u64) -> Option<ZeroedPages> {
         let (page, position) = self.own_page(physical)?;
         if position > MAX_ORDER as usize {
             return None;
         }
+        // SAFETY: There is a `struct page`. That of a table is the arena's to change, and no other page
+        // has this value.
+        if !unsafe { bindings::kvm_vhe_take_page_private(page.as_ptr(), self.mark() | position, 0) }
+        {
+            return None;
+        }
+        // INVARIANT: By the mark, which nobody else has taken, these are the pages that `add()` got, of
+        // that order, and the only owner of them was this arena.
         let pages = ZeroedPages {
             page,
             order: position as u32,
         };
 
-        for i in 0..pages.pages() {
+        for i in 1..pages.pages() {
             // SAFETY: As in `add()`, which marked these pages. The allocator wants zero.
             unsafe { bindings::kvm_vhe_set_page_private(page.as_ptr().add(i), 0) };
         }
         self.count(page.as_ptr(), -(pages.pages() as i32));
-        // INVARIANT: By the marks these are the pages that `add()` got, of that order, and the only
-        // owner of them was this arena.
-        Some(TablePages(pages))
+        Some(pages)
+    }
+
+    /// Takes a table out. By now no walker may use it any more, which is what TLB invalidation after its
+    /// parent's entry was cleared is for. Its pages are freed when no [`Table`] of it is lent any more.
+    ///
+    /// Returns whether there was a table of this arena's that begins at the address.
+    pub fn remove(&self, physical: u64) -> bool {
+        let Some(pages) = self.take(physical) else {
+            return false;
+        };
+        let pages = ManuallyDrop::new(pages);
+
+        // SAFETY: The pages are ours, by the invariant of `ZeroedPages`, and nobody's from here on. The
+        // module waits for what it gave to RCU before it goes, see `rcu_cell::Deferred`.
+        unsafe { bindings::kvm_vhe_free_pages_after_readers(pages.page.as_ptr(), pages.order) };
+        true
+    }
+
+    /// As [`remove`](Self::remove), of an arena that nobody else has: its pages are freed at once.
+    pub fn remove_unread(&mut self, physical: u64) -> bool {
+        self.take(physical).is_some()
     }
 
     /// Counts pages, also in the statistics of the memory group that `first` is accounted to.
@@ -396,9 +450,6 @@ impl Drop for TableArena {
         }
     }
 }
-
-/// The pages of a table that is none any more; dropping it frees them.
-pub struct TablePages(#[expect(dead_code, reason = "owned for being freed")] ZeroedPages);
 
 /// Makes what was written to tables visible to the walkers of all CPUs, before what follows.
 ///

@@ -134,6 +134,22 @@ SYM_FUNC_START(kvm_vhe_tlbi_ipa)
 SYM_FUNC_END(kvm_vhe_tlbi_ipa)
 
 /*
+ * void kvm_vhe_tlbi_ipa_local(u64 vttbr, u64 vtcr, u64 operand)
+ *
+ * The same for one address, on this CPU only.
+ */
+SYM_FUNC_START(kvm_vhe_tlbi_ipa_local)
+	guest_regime_enter
+	tlbi	ipas2e1, x2
+	dsb	nsh
+	tlbi	vmalle1
+	dsb	nsh
+	isb
+	guest_regime_leave
+	ret
+SYM_FUNC_END(kvm_vhe_tlbi_ipa_local)
+
+/*
  * void kvm_vhe_tlbi_vmid(u64 vttbr, u64 vtcr)
  */
 SYM_FUNC_START(kvm_vhe_tlbi_vmid)

@@ -24,6 +24,8 @@ kvm_host::counters! {
         Load = "loads",
         /// Puts.
         Put = "puts",
+        /// Faults on mapped memory that were finished with interrupts off.
+        FastFault = "faults_in_inner_loop",
         /// Writes to devices that the VM's bus took, without an exit to user space.
         BusWrite = "mmio_writes_in_kernel",
         /// Flushes of the VM's memory because of set/way operations.

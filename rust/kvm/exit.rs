@@ -148,6 +148,11 @@ impl Run<'_> {
                 self.advance(esr);
                 Fast::Guest
             }
+            ExceptionClass::DataAbortLower | ExceptionClass::InstructionAbortLower
+                if self.fast_abort(esr) =>
+            {
+                Fast::Guest
+            }
             ExceptionClass::DataAbortLower if self.gic_access(esr, false) => Fast::Guest,
             ExceptionClass::DataAbortLower if self.bus_write(esr) => Fast::Guest,
             ExceptionClass::Wfx

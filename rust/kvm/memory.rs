@@ -8,6 +8,9 @@ mod accesses;
 mod log;
 mod slots;
 mod tracking;
+
+mod owned;
+
 mod translation;
 
 mod tables;
@@ -18,6 +21,8 @@ mod guest;
 
 mod dirty;
 mod fault;
+
+mod fast;
 mod flush;
 mod inspect;
 mod notifier;

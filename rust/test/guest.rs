@@ -4,7 +4,8 @@
 
 use kernel::{
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::rcu, //
 };
 use kvm_core::{
     bits::Bits,
@@ -34,6 +35,7 @@ use kvm_core::{
         Stale,
         TableAddr,
         TableMemory,
+        TableRead,
         VtcrEl2,
         VttbrEl2, //
     },
@@ -65,6 +67,7 @@ use kvm_host::{
     pinned::{
         PinnedCpu, //
     },
+    rcu_cell::Deferred,
     table_page::{
         publish,
         PageReserve,
@@ -124,18 +127,21 @@ impl CpuCallbacks for Regime {
 
 /// The tables as [`Stage2`] works on them.
 struct Tables<'a> {
-    arena: &'a mut TableArena,
+    arena: &'a TableArena,
+    rcu: rcu::Guard,
     reserve: &'a mut PageReserve<4>,
     granule: Granule,
 }
 
-impl TableMemory for Tables<'_> {
+impl TableRead for Tables<'_> {
     fn read(&self, entry: EntryAddr) -> Descriptor {
-        self.arena.entry(entry)
+        self.arena.entry(entry, &self.rcu)
     }
+}
 
+impl TableMemory for Tables<'_> {
     fn write(&mut self, entry: EntryAddr, new: Descriptor) {
-        self.arena.set_entry(entry, new);
+        self.arena.set_entry(entry, new, &self.rcu);
     }
 
     fn compare_exchange(
@@ -144,7 +150,7 @@ impl TableMemory for Tables<'_> {
         old: Descriptor,
         new: Descriptor,
     ) -> Result<(), Descriptor> {
-        self.arena.exchange_entry(entry, old, new)
+        self.arena.exchange_entry(entry, old, new, &self.rcu)
     }
 
     fn allocate(&mut self) -> Option<TableAddr> {
@@ -152,7 +158,7 @@ impl TableMemory for Tables<'_> {
     }
 
     fn free(&mut self, table: TableAddr) {
-        drop(self.arena.remove(table.pa()));
+        self.arena.remove(table.pa());
     }
 
     /// The tables are only added to while the guest runs.
@@ -169,6 +175,8 @@ pub(crate) struct Guest {
     granule: Granule,
     arena: TableArena,
     code: u64,
+    /// Waits for what the arena gave to RCU.
+    _deferred: Deferred,
 }
 
 /// Makes a vCPU that has all that the machine can give one.
@@ -258,6 +266,7 @@ impl Guest {
             stage2: Stage2::new(format, root).ok_or(EINVAL)?,
             granule,
             arena,
+            _deferred: Deferred::new(),
             code,
         };
         guest.write_program()?;
@@ -267,7 +276,8 @@ impl Guest {
             .stage2
             .map(
                 &mut Tables {
-                    arena: &mut guest.arena,
+                    arena: &guest.arena,
+                    rcu: rcu::read_lock(),
                     reserve: &mut reserve,
                     granule,
                 },
@@ -291,12 +301,14 @@ impl Guest {
             0..31 => ADD | n << 5 | n,
             _ => HVC_0 | u64::from(HVC) << 5,
         };
-        let page = self.arena.table(self.code).ok_or(EINVAL)?;
+        let rcu = rcu::read_lock();
+        let page = self.arena.table(self.code, &rcu).ok_or(EINVAL)?;
         for pair in 0..16 {
             let low = 2 * pair as u64;
             page.write(pair, instruction(low) | instruction(low + 1) << 32)?;
         }
         self.write_end_interrupt(&page)?;
+        drop(rcu);
         // With stage 1 off, instruction fetches need not look at data caches.
         Caches::of_system().clean_invalidate(self.code, PAGE_SIZE)
     }
@@ -358,12 +370,14 @@ impl Drop for Guest {
         let mut teardown = stage2.into_teardown();
         let mut reserve = PageReserve::new();
         let mut tables = Tables {
-            arena: &mut self.arena,
+            arena: &self.arena,
+            rcu: rcu::read_lock(),
             reserve: &mut reserve,
             granule: self.granule,
         };
         while let Progress::More(_) = teardown.step(&mut tables, 512) {}
         tables.free(root);
-        drop(self.arena.remove(self.code));
+        drop(tables);
+        self.arena.remove_unread(self.code);
     }
 }

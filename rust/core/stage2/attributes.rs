@@ -104,19 +104,41 @@ pub enum MemoryType {
     Device,
 }
 
+/// What a mapping may come to allow beyond its permissions without the host being asked again: they
+/// are withheld for the VM's own reasons, such as a log of what is written.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Limit {
+    /// Writing.
+    pub write: bool,
+    /// Execution.
+    pub execute: bool,
+}
+
+impl Limit {
+    /// Whether `permissions` are within the limit.
+    #[inline]
+    pub const fn allows(self, permissions: Permissions) -> bool {
+        (self.write || !permissions.write)
+            && (self.execute || matches!(permissions.execute, Execute::Never))
+    }
+}
+
 /// Everything about a mapping but the address.
 ///
 /// # Invariants
 ///
-/// Device memory is not executable: instruction fetches from it could have side effects.
+/// Device memory is not executable, nor may it become so: instruction fetches from it could have side
+/// effects. The permissions are within the limit.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Attributes {
     permissions: Permissions,
     memory: MemoryType,
+    limit: Limit,
 }
 
 impl Attributes {
-    /// Returns the attributes, or [`None`] for device memory that is executable.
+    /// Returns the attributes, or [`None`] for device memory that is executable. The permissions are
+    /// the limit.
     #[inline]
     pub const fn new(permissions: Permissions, memory: MemoryType) -> Option<Self> {
         match (memory, permissions.execute) {
@@ -124,8 +146,32 @@ impl Attributes {
             _ => Some(Self {
                 permissions,
                 memory,
+                limit: Limit {
+                    write: permissions.write,
+                    execute: !matches!(permissions.execute, Execute::Never),
+                },
             }),
         }
+    }
+
+    /// Returns the attributes with a limit that allows `limit`, too, as far as the memory does.
+    #[inline]
+    #[must_use]
+    pub const fn with_limit(self, limit: Limit) -> Self {
+        let device = matches!(self.memory, MemoryType::Device);
+        Self {
+            limit: Limit {
+                write: self.limit.write || limit.write,
+                execute: self.limit.execute || (limit.execute && !device),
+            },
+            ..self
+        }
+    }
+
+    /// Returns what the mapping may come to allow.
+    #[inline]
+    pub const fn limit(self) -> Limit {
+        self.limit
     }
 
     /// Returns what the guest may do.

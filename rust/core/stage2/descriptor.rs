@@ -11,6 +11,7 @@ use crate::{
         attributes::{
             Attributes,
             Execute,
+            Limit,
             MemoryType,
             Permissions, //
         },
@@ -49,8 +50,12 @@ bit_struct! {
         contiguous / with_contiguous: flag 52,
         /// Execute never.
         xn / with_xn: option 53..=54 as Execute,
+        /// Software's: may be made writable, see [`Limit`].
+        may_write / with_may_write: flag 55,
+        /// Software's: may be made executable.
+        may_execute / with_may_execute: flag 56,
         /// Software's.
-        software / with_software: bits 55..=58,
+        software / with_software: bits 57..=58,
     }
 }
 
@@ -67,7 +72,9 @@ impl Descriptor {
         .with_af(true)
         .with_dbm(true)
         .with_xn(Execute::El1)
-        .with_software(Bits::of::<0xf>())
+        .with_may_write(true)
+        .with_may_execute(true)
+        .with_software(Bits::of::<0b11>())
         .into_raw();
 
     /// Whether `self` and `other`, both leaves of one level, translate to the same memory of the
@@ -89,6 +96,23 @@ impl Descriptor {
                 None => Execute::Never,
             },
         }
+    }
+
+    /// Returns what a leaf may come to allow.
+    #[inline]
+    pub const fn limit(self) -> Limit {
+        Limit {
+            write: self.may_write(),
+            execute: self.may_execute(),
+        }
+    }
+
+    /// Returns a copy of a leaf that may come to allow `limit`.
+    #[inline]
+    #[must_use]
+    pub const fn with_limit(self, limit: Limit) -> Self {
+        self.with_may_write(limit.write)
+            .with_may_execute(limit.execute)
     }
 
     /// Returns a copy of a leaf that allows `permissions`.
@@ -201,6 +225,7 @@ impl Format {
             .with_table(level == Level::L3)
             .with_mem_attr(mem_attr)
             .with_permissions(attributes.permissions())
+            .with_limit(attributes.limit())
             .with_af(true);
         Some(if self.geometry.ds() {
             // Shareability comes from VTCR_EL2.SH0.

@@ -4,12 +4,7 @@
 
 use crate::stage2::{
     address::EntryAddr,
-    attributes::{
-        Attributes,
-        Execute,
-        MemoryType,
-        Permissions, //
-    },
+    attributes::Attributes,
     block::Extent,
     descriptor::{
         Descriptor,
@@ -72,15 +67,6 @@ pub enum MapError {
     TableInTheWay,
 }
 
-/// Why [`Stage2::relax`] fails.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum RelaxError {
-    /// Nothing is mapped there, any more perhaps.
-    NotMapped,
-    /// Device memory is not made executable, nor is EL0 told from EL1 without FEAT_XNX.
-    Permissions,
-}
-
 impl Stage2 {
     /// Maps the page or block at `ipa`, whose size is that of an entry at `level`, to `pa`.
     ///
@@ -117,7 +103,9 @@ impl Stage2 {
         let mut replaced = false;
         let mut path = self.descend(mem, ipa);
         if path.level < level && self.is_covered(mem, ipa, pa, attributes) {
-            self.set_accessed(mem, ipa);
+            if let Some(leaf) = self.find(mem, ipa) {
+                replace(mem, leaf.entry, leaf.descriptor, |old| old.with_af(true));
+            }
             return Ok(Mapped::Same);
         }
         while path.level < level {
@@ -137,7 +125,7 @@ impl Stage2 {
         let old = mem.read(entry);
         if let Entry::Leaf(_) = self.format().decode(old, level) {
             if old.same_translation(new) {
-                return Ok(self.update(mem, entry, old, ipa, level, attributes.permissions()));
+                return Ok(self.update(mem, entry, old, ipa, level, attributes));
             }
             replaced |= self.remove(mem, ipa, level);
         }
@@ -181,46 +169,6 @@ impl Stage2 {
         }
     }
 
-    /// Allows `more` at `ipa` in addition to what the mapping allows, and sets its access flag.
-    ///
-    /// That needs no break-before-make, and no TLB maintenance on other CPUs: they fault at worst,
-    /// and find that the mapping allows more. From this CPU's TLB alone the caller has to remove
-    /// the address, whether anything changed or not; the level is a hint for that.
-    ///
-    /// # Errors
-    ///
-    /// [`RelaxError`]; nothing is changed.
-    pub fn relax<M: TableMemory>(
-        &mut self,
-        mem: &mut M,
-        ipa: u64,
-        more: Permissions,
-    ) -> Result<Level, RelaxError> {
-        let leaf = self.find(mem, ipa).ok_or(RelaxError::NotMapped)?;
-        let permissions = leaf.descriptor.permissions().union(more);
-        let device = self.format().memory_type(leaf.descriptor) == Some(MemoryType::Device);
-        if !self.format().can_express(permissions)
-            || (device && permissions.execute != Execute::Never)
-        {
-            return Err(RelaxError::Permissions);
-        }
-        replace(mem, leaf.entry, leaf.descriptor, |old| {
-            old.with_permissions(old.permissions().union(more))
-                .with_af(true)
-        });
-        Ok(leaf.level)
-    }
-
-    /// Sets the access flag of the mapping at `ipa`, after an access flag fault. Returns whether
-    /// there is one. TLBs hold no entry whose access flag is clear, so there is nothing else to do.
-    pub fn set_accessed<M: TableMemory>(&mut self, mem: &mut M, ipa: u64) -> bool {
-        let Some(leaf) = self.find(mem, ipa) else {
-            return false;
-        };
-        replace(mem, leaf.entry, leaf.descriptor, |old| old.with_af(true));
-        true
-    }
-
     /// Whether the leaf around `ipa` maps it to `pa` as the same kind of memory, and allows as much.
     fn is_covered<M: TableMemory>(
         &self,
@@ -236,7 +184,7 @@ impl Stage2 {
         })
     }
 
-    /// Gives the leaf at `entry` exactly `permissions`. It is `found` and maps `ipa` at `level`.
+    /// Gives the leaf at `entry` exactly `attributes`. It is `found` and maps `ipa` at `level`.
     fn update<M: TableMemory>(
         &mut self,
         mem: &mut M,
@@ -244,9 +192,14 @@ impl Stage2 {
         found: Descriptor,
         ipa: u64,
         level: Level,
-        permissions: Permissions,
+        attributes: Attributes,
     ) -> Mapped {
-        let change = |old: Descriptor| old.with_permissions(permissions).with_af(true);
+        let permissions = attributes.permissions();
+        let change = |old: Descriptor| {
+            old.with_permissions(permissions)
+                .with_limit(attributes.limit())
+                .with_af(true)
+        };
         if change(found) == found {
             return Mapped::Same;
         }

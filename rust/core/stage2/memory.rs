@@ -22,15 +22,36 @@ pub enum Stale {
     Tables,
 }
 
-/// The memory of a VM's tables, and the TLBs that cache it.
+/// The memory of a VM's tables, to be looked at.
 ///
 /// The CPUs' table walks are coherent with the host's cacheable mapping (VTCR_EL2 as
 /// [`VtcrEl2::new`](crate::stage2::VtcrEl2::new) makes it), so nothing has to be cleaned.
-pub trait TableMemory {
+pub trait TableRead {
     /// Reads an entry, in one single access of 64 bits with acquire semantics, so that what is
     /// then read through it is at least as new.
     fn read(&self, entry: EntryAddr) -> Descriptor;
+}
 
+/// The memory of a VM's tables for who does not hold the lock of those that change them.
+///
+/// A table that is taken out meanwhile stays what it is as long as the value lives, though nothing
+/// leads to it any more and all of its entries are invalid; or it reads as if they were.
+pub trait SharedTables: TableRead {
+    /// Replaces an entry if it is `old`, atomically, in an access that is a full barrier.
+    ///
+    /// # Errors
+    ///
+    /// What the entry is, if that is not `old`; [`Descriptor::INVALID`] if its table is gone.
+    fn compare_exchange(
+        &self,
+        entry: EntryAddr,
+        old: Descriptor,
+        new: Descriptor,
+    ) -> Result<(), Descriptor>;
+}
+
+/// The memory of a VM's tables for who holds their lock, and the TLBs that cache it.
+pub trait TableMemory: TableRead {
     /// Writes an entry that is not valid or, in a [`Teardown`](crate::stage2::Teardown), that no
     /// walk reads, in one single access of 64 bits with release semantics:
     /// a walk that sees a new table sees it empty, not what the memory held before. If `new` is
@@ -38,8 +59,8 @@ pub trait TableMemory {
     /// here, or once per operation into the caller. Missing it, the guest at worst faults again.
     fn write(&mut self, entry: EntryAddr, new: Descriptor);
 
-    /// Replaces an entry if it is `old`, atomically also to walks that set the access flag, with
-    /// the ordering of [`Self::write`].
+    /// Replaces an entry if it is `old`, atomically also to walks that set the access flag and to
+    /// [`SharedTables`], in an access that is a full barrier.
     ///
     /// # Errors
     ///

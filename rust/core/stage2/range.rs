@@ -5,7 +5,10 @@
 use crate::stage2::{
     descriptor::Descriptor,
     geometry::Level,
-    memory::TableMemory,
+    memory::{
+        TableMemory,
+        TableRead, //
+    },
     walk::{
         replace,
         Leaf,
@@ -58,7 +61,7 @@ impl Stage2 {
     /// from caches for instance.
     pub fn for_each_mapping(
         &self,
-        mem: &impl TableMemory,
+        mem: &impl TableRead,
         range: Range<u64>,
         budget: u32,
         mut visit: impl FnMut(Mapping),

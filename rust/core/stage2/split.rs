@@ -91,7 +91,8 @@ impl Stage2 {
         let attributes = self
             .format()
             .memory_type(leaf.descriptor)
-            .and_then(|memory| Attributes::new(leaf.descriptor.permissions(), memory));
+            .and_then(|memory| Attributes::new(leaf.descriptor.permissions(), memory))
+            .map(|attributes| attributes.with_limit(leaf.descriptor.limit()));
         let part = |index: usize| {
             let pa = leaf.pa + index as u64 * geometry.span(below);
             let part = self.format().leaf(below, pa, attributes?)?;

@@ -8,7 +8,8 @@ use crate::stage2::{
     geometry::Level,
     memory::{
         Stale,
-        TableMemory, //
+        TableMemory,
+        TableRead, //
     },
     range::Progress,
     walk::{
@@ -93,7 +94,7 @@ impl Stage2 {
     }
 
     /// Whether all entries of the table at `level`, which is not the root, are invalid.
-    fn is_empty(&self, mem: &impl TableMemory, table: TableAddr, level: Level) -> bool {
+    fn is_empty(&self, mem: &impl TableRead, table: TableAddr, level: Level) -> bool {
         (0..self.geometry().entries(level)).all(|index| !mem.read(table.entry(index)).valid())
     }
 }

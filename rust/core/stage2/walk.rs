@@ -8,6 +8,7 @@ use crate::stage2::{
         TableAddr, //
     },
     attributes::{
+        Limit,
         MemoryType,
         Permissions, //
     },
@@ -20,7 +21,10 @@ use crate::stage2::{
         Geometry,
         Level, //
     },
-    memory::TableMemory, //
+    memory::{
+        TableMemory,
+        TableRead, //
+    },
 };
 
 /// The stage 2 tables of one VM.
@@ -30,8 +34,8 @@ use crate::stage2::{
 /// it is dropped; [`Stage2::into_teardown`] does.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Stage2 {
-    format: Format,
-    root: TableAddr,
+    pub(super) format: Format,
+    pub(super) root: TableAddr,
 }
 
 /// What one address is mapped to.
@@ -47,6 +51,8 @@ pub struct Mapping {
     pub level: Level,
     /// What the guest may do.
     pub permissions: Permissions,
+    /// What the mapping may come to allow.
+    pub limit: Limit,
     /// The kind of memory; [`None`] for one that [`Format::leaf`] never writes.
     pub memory: Option<MemoryType>,
     /// The access flag.
@@ -123,13 +129,13 @@ impl Stage2 {
 
     /// Returns what `ipa` is mapped to.
     #[inline]
-    pub fn lookup(&self, mem: &impl TableMemory, ipa: u64) -> Option<Mapping> {
+    pub fn lookup(&self, mem: &impl TableRead, ipa: u64) -> Option<Mapping> {
         self.find(mem, ipa).map(|leaf| self.mapping(leaf))
     }
 
     /// Returns the leaf that maps `ipa`.
     #[inline]
-    pub(super) fn find(&self, mem: &impl TableMemory, ipa: u64) -> Option<Leaf> {
+    pub(super) fn find(&self, mem: &impl TableRead, ipa: u64) -> Option<Leaf> {
         if ipa >= self.geometry().ipa().size() {
             return None;
         }
@@ -141,7 +147,7 @@ impl Stage2 {
     #[inline]
     fn leaf_in(
         &self,
-        mem: &impl TableMemory,
+        mem: &impl TableRead,
         table: TableAddr,
         level: Level,
         ipa: u64,
@@ -162,7 +168,7 @@ impl Stage2 {
 
     /// Returns the way to the last table for `ipa`, whose entry is a leaf or invalid.
     #[inline]
-    pub(super) fn descend(&self, mem: &impl TableMemory, ipa: u64) -> Path {
+    pub(super) fn descend(&self, mem: &impl TableRead, ipa: u64) -> Path {
         let mut path = Path {
             tables: [self.root; Level::COUNT],
             level: self.geometry().start(),
@@ -190,6 +196,7 @@ impl Stage2 {
             size: self.geometry().span(leaf.level),
             level: leaf.level,
             permissions: leaf.descriptor.permissions(),
+            limit: leaf.descriptor.limit(),
             memory: self.format.memory_type(leaf.descriptor),
             accessed: leaf.descriptor.af(),
         }
@@ -235,7 +242,7 @@ impl Steps {
     pub(super) fn next_in_table(
         &mut self,
         stage2: &Stage2,
-        mem: &impl TableMemory,
+        mem: &impl TableRead,
         path: &Path,
         here: &mut bool,
     ) -> Option<Leaf> {
@@ -269,8 +276,8 @@ pub(super) fn replace<M: TableMemory>(
     change: impl Fn(Descriptor) -> Descriptor,
 ) -> Descriptor {
     let mut old = found;
-    // The caller's lock keeps everybody else away, and hardware changes an entry only once or
-    // twice, from clear to set.
+    // The caller's lock keeps away who would replace the leaf by something else. Hardware, and who has
+    // no lock, only set bits of it, so each does so once.
     while let Err(now) = mem.compare_exchange(entry, old, change(old)) {
         old = now;
     }

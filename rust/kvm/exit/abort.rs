@@ -3,6 +3,7 @@
 //! Aborts: faults on guest memory, and accesses to devices in user space.
 
 use crate::{
+    counters::Stat,
     memory::{
         Access,
         Faulted, //
@@ -22,7 +23,8 @@ use kvm_core::{
         AbortKind,
         DataAbort,
         Esr,
-        FaultStatus, //
+        FaultStatus,
+        Syndrome, //
     },
     exit_reason::ExitReason,
     far::{
@@ -39,9 +41,71 @@ use kvm_core::{
     },
     stage1::descriptor_level, //
 };
-use kvm_host::run_page;
+use kvm_host::{
+    irqs::with_irqs_off,
+    run_page, //
+};
+
+/// An access of the guest that stage 2 has refused.
+struct Refused {
+    ipa: u64,
+    access: Access,
+    /// By a walk of stage 1's tables.
+    walk: bool,
+}
 
 impl Run<'_> {
+    /// Where and what it was. HPFAR_EL2 is UNKNOWN for some, by the architecture; [`None`] if address
+    /// translation does not say it, either.
+    fn refused(&self, iss: DataAbort, kind: AbortKind, status: FaultStatus) -> Option<Refused> {
+        let far = self.cpu.far();
+        let walk = iss.s1ptw();
+        let data = kind == AbortKind::Data;
+
+        Some(Refused {
+            ipa: if status.writes_hpfar(walk) {
+                let hpfar = HpfarEl2::from_raw(self.cpu.hpfar());
+                hpfar.page() | if walk { 0 } else { far & 0xfff }
+            } else {
+                self.cpu.translate(far)?
+            },
+            access: Access {
+                write: (data || walk) && iss.needs_write(),
+                execute: !data && !walk,
+            },
+            walk,
+        })
+    }
+
+    /// Finishes a fault on what is mapped with interrupts off, if nothing but the tables is needed for
+    /// that.
+    pub(super) fn fast_abort(&mut self, esr: Esr) -> bool {
+        let (kind, status) = match esr.decode() {
+            Syndrome::DataAbort(_, abort) => (AbortKind::Data, abort.status()),
+            Syndrome::InstructionAbort(_, abort) => (AbortKind::Instruction, abort.status()),
+            _ => return false,
+        };
+        if !matches!(
+            status,
+            FaultStatus::AccessFlag(_) | FaultStatus::Permission(_)
+        ) {
+            return false;
+        }
+        let iss = DataAbort::from_raw(esr.payload());
+        let Some(Refused { ipa, access, .. }) = self.refused(iss, kind, status) else {
+            return false;
+        };
+        let memory = &self.vm.memory;
+        let done = with_irqs_off(|irqs| match status {
+            FaultStatus::AccessFlag(_) => memory.set_accessed(irqs, ipa),
+            _ => memory.allow(irqs, ipa, access),
+        });
+        if done {
+            self.vcpu.counters.stats.count(Stat::FastFault);
+        }
+        done
+    }
+
     /// An abort that was taken to EL2: stage 2's, or one that memory itself reported.
     pub(super) fn abort(&mut self, esr: Esr, kind: AbortKind, status: FaultStatus) -> Result<Flow> {
         let iss = DataAbort::from_raw(esr.payload());
@@ -58,29 +122,24 @@ impl Run<'_> {
         if kind == AbortKind::Data && self.gic_access(esr, true) {
             return Ok(Flow::Guest);
         }
-        let s1ptw = iss.s1ptw();
-        let hpfar = HpfarEl2::from_raw(self.cpu.hpfar());
-        let ipa = if status.writes_hpfar(s1ptw) {
-            hpfar.page() | if s1ptw { 0 } else { far & 0xfff }
-        } else {
-            // HPFAR_EL2 is UNKNOWN by the architecture; where AT fails, too, what it says is all
-            // there is, and a page of the guest too much is mapped at worst.
-            self.cpu
-                .translate(far)
-                .unwrap_or_else(|| fault_ipa(hpfar, far))
-        };
-        let data = kind == AbortKind::Data;
-        let access = Access {
-            write: (data || s1ptw) && iss.needs_write(),
-            execute: !data && !s1ptw,
-        };
+        let Refused { ipa, access, walk } =
+            self.refused(iss, kind, status).unwrap_or_else(|| Refused {
+                // What the register says is all there is, and a page of the guest too much is mapped
+                // at worst.
+                ipa: fault_ipa(HpfarEl2::from_raw(self.cpu.hpfar()), far),
+                access: Access {
+                    write: kind == AbortKind::Data && iss.needs_write(),
+                    execute: kind != AbortKind::Data,
+                },
+                walk: false,
+            });
 
         let ring = self.vcpu.ring.as_ref();
 
         match self.vm.memory.fault(ipa, access, self.reserve, ring)? {
             Faulted::Mapped => Ok(Flow::Guest),
             Faulted::Interrupted => Err(EINTR),
-            Faulted::NoMemory | Faulted::ReadOnly if !data && !s1ptw => {
+            Faulted::NoMemory | Faulted::ReadOnly if kind != AbortKind::Data && !walk => {
                 self.external_abort(kind, Some(far));
                 Ok(Flow::Guest)
             }

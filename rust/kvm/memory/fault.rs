@@ -17,6 +17,7 @@ use kvm_core::stage2::{
     Backing,
     Extent,
     Level,
+    Limit,
     MapError,
     MapStep,
     Mapped,
@@ -143,6 +144,10 @@ impl Memory {
             self.keep_up(&page, &extent, upkeep)?;
         }
         let writable = page.writable() && !read_only;
+        let limit = Limit {
+            write: writable,
+            execute: normal && page.is_ordinary(),
+        };
         let mut from = extent.ipa;
         let result = loop {
             let mut mmu = self.mmu.lock();
@@ -159,7 +164,9 @@ impl Memory {
                 // What is not written to yet is not writable while that is to be noticed.
                 let writable = writable && (write || !logs || old.write);
                 let permissions = Permissions::new(true, writable, execute);
-                let attributes = Attributes::new(permissions, memory).ok_or(MapError::Leaf)?;
+                let attributes = Attributes::new(permissions, memory)
+                    .ok_or(MapError::Leaf)?
+                    .with_limit(limit);
                 let step = stage2.map_over(tables, from, &extent, attributes, BUDGET)?;
                 if let MapStep::Done(Mapped::Same | Mapped::Permissions) = step {
                     // This CPU may have faulted by what its TLB still holds.

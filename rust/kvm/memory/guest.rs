@@ -11,6 +11,7 @@ use crate::{
             Mmu,
             BUDGET, //
         },
+        owned::OwnedTables,
         slots::{
             MemorySlot,
             Numbers,
@@ -43,9 +44,7 @@ use kvm_core::{
         Config,
         Format,
         Geometry,
-        Progress,
-        Stage2,
-        TableAddr, //
+        Progress, //
     },
 };
 use kvm_host::{
@@ -53,11 +52,7 @@ use kvm_host::{
     guest_tlb::Stage2Registers,
     irqs::IrqsOff,
     pinned::PinnedCpu,
-    rcu_cell::RcuCell,
-    table_page::{
-        TableArena,
-        ZeroedPages, //
-    },
+    rcu_cell::RcuCell, //
 };
 
 /// A VM's memory.
@@ -91,16 +86,9 @@ impl Memory {
         );
         let format = Format::new(config).map_err(|_| EINVAL)?;
         let geometry = *format.geometry();
-        let order = (geometry.root_size() as usize / PAGE_SIZE)
-            .max(1)
-            .next_power_of_two()
-            .trailing_zeros();
         let slots = Slots::none()?;
-        let arena = TableArena::new()?;
-        let root =
-            TableAddr::new(arena.add(ZeroedPages::new(order)?), config.granule).ok_or(ENOMEM)?;
-        let stage2 = Stage2::new(format, root).ok_or(EINVAL)?;
-        let translation = Translation::new(cpus.clone(), &format, root)?;
+        let (tables, stage2) = OwnedTables::new(format)?;
+        let translation = Translation::new(cpus.clone(), &format, tables)?;
 
         Ok(try_pin_init!(Self {
             cpus,
@@ -113,7 +101,6 @@ impl Memory {
             accesses <- Accesses::new(),
             mmu <- new_spinlock!(Mmu {
                 stage2,
-                arena,
                 seq: InvalidateSeq::new(),
             }, "kvm_vhe::Memory::mmu"),
             tracking: Tracking::new(),
@@ -159,7 +146,7 @@ impl Memory {
 
     /// How many pages the tables have.
     pub(crate) fn table_pages(&self) -> u64 {
-        self.mmu.lock().arena.pages()
+        self.translation.arena().pages()
     }
 
     /// The first guest address that is beyond what the VM can have.

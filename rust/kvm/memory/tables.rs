@@ -5,39 +5,59 @@
 use crate::memory::translation::Translation;
 use kernel::{
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::rcu, //
 };
-use kvm_core::stage2::{
-    Descriptor,
-    EntryAddr,
-    Stale,
-    TableAddr,
-    TableMemory, //
+use kvm_core::{
+    granule::Granule,
+    stage2::{
+        Descriptor,
+        EntryAddr,
+        SharedTables,
+        Stale,
+        TableAddr,
+        TableMemory,
+        TableRead, //
+    },
 };
-use kvm_host::table_page::{
-    publish,
-    PageReserve,
-    TableArena, //
+use kvm_host::{
+    irqs::IrqsOff,
+    table_page::{
+        publish,
+        PageReserve, //
+    },
 };
 
-/// Tables that a fault may need.
-pub(crate) type Reserve = PageReserve<4>;
+/// Tables that a fault may need: one for each level but the first.
+pub(crate) type Reserve = PageReserve<3>;
 
 /// The tables and TLBs as [`Stage2`](kvm_core::stage2::Stage2) works on them.
 pub(super) struct Tables<'a> {
-    pub(super) arena: &'a mut TableArena,
-    pub(super) reserve: Option<&'a mut Reserve>,
-    /// Whose translations TLBs may hold; [`None`] for those that no TLB does any more.
-    pub(super) translation: Option<&'a Translation>,
+    translation: &'a Translation,
+    reserve: Option<&'a mut Reserve>,
+    rcu: rcu::Guard,
+}
+
+impl<'a> Tables<'a> {
+    /// For who holds the lock of the tables.
+    pub(super) fn new(translation: &'a Translation, reserve: Option<&'a mut Reserve>) -> Self {
+        Self {
+            translation,
+            reserve,
+            rcu: rcu::read_lock(),
+        }
+    }
+}
+
+impl TableRead for Tables<'_> {
+    fn read(&self, entry: EntryAddr) -> Descriptor {
+        self.translation.arena().entry(entry, &self.rcu)
+    }
 }
 
 impl TableMemory for Tables<'_> {
-    fn read(&self, entry: EntryAddr) -> Descriptor {
-        self.arena.entry(entry)
-    }
-
     fn write(&mut self, entry: EntryAddr, new: Descriptor) {
-        self.arena.set_entry(entry, new);
+        self.translation.arena().set_entry(entry, new, &self.rcu);
     }
 
     fn compare_exchange(
@@ -46,19 +66,21 @@ impl TableMemory for Tables<'_> {
         old: Descriptor,
         new: Descriptor,
     ) -> Result<(), Descriptor> {
-        self.arena.exchange_entry(entry, old, new)
+        self.translation
+            .arena()
+            .exchange_entry(entry, old, new, &self.rcu)
     }
 
     fn allocate(&mut self) -> Option<TableAddr> {
         let pages = self.reserve.as_mut()?.take()?;
         TableAddr::new(
-            self.arena.add(pages),
-            kvm_core::granule::Granule::from_page_size(PAGE_SIZE)?,
+            self.translation.arena().add(pages),
+            Granule::from_page_size(PAGE_SIZE)?,
         )
     }
 
     fn free(&mut self, table: TableAddr) {
-        drop(self.arena.remove(table.pa()));
+        self.translation.arena().remove(table.pa());
     }
 
     fn invalidate(&mut self, ipa: u64, size: u64, _stale: Stale) {
@@ -66,8 +88,33 @@ impl TableMemory for Tables<'_> {
         // written to the tables before the new one was stored, so that no walk under that finds
         // what was there: `Cpus::load_vmid()` has the other barrier.
         publish();
-        if let Some(translation) = self.translation {
-            translation.invalidate(ipa, size);
-        }
+        self.translation.invalidate(ipa, size);
+    }
+}
+
+/// The tables as [`SharedStage2`](kvm_core::stage2::SharedStage2) works on them, without the lock.
+pub(super) struct Unlocked<'a> {
+    pub(super) translation: &'a Translation,
+    pub(super) irqs: &'a IrqsOff,
+}
+
+impl TableRead for Unlocked<'_> {
+    #[inline]
+    fn read(&self, entry: EntryAddr) -> Descriptor {
+        self.translation.arena().entry(entry, self.irqs)
+    }
+}
+
+impl SharedTables for Unlocked<'_> {
+    #[inline]
+    fn compare_exchange(
+        &self,
+        entry: EntryAddr,
+        old: Descriptor,
+        new: Descriptor,
+    ) -> Result<(), Descriptor> {
+        self.translation
+            .arena()
+            .exchange_entry(entry, old, new, self.irqs)
     }
 }

@@ -2,7 +2,10 @@
 
 //! A VM's stage 2 translation in the CPUs: its VMID, its tables, what TLBs hold of it.
 
-use crate::cpus::Cpus;
+use crate::{
+    cpus::Cpus,
+    memory::owned::OwnedTables, //
+};
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
@@ -17,7 +20,7 @@ use kernel::{
 use kvm_core::{
     stage2::{
         Format,
-        TableAddr,
+        SharedStage2,
         VtcrEl2,
         VttbrEl2, //
     },
@@ -25,19 +28,21 @@ use kvm_core::{
 };
 use kvm_host::{
     guest_tlb::{
+        invalidate_ipa_here,
         invalidate_ipas,
         invalidate_local,
         LevelHint,
         Stage2Registers, //
     },
     percpu::PerCpu,
-    pinned::PinnedCpu, //
+    pinned::PinnedCpu,
+    table_page::TableArena, //
 };
 
 /// A VM's stage 2 to the CPUs.
 pub(super) struct Translation {
     cpus: Arc<Cpus>,
-    root: TableAddr,
+    tables: OwnedTables,
     vtcr: u64,
     /// The VM's [`Vmid`], 0 if it never had one.
     vmid: Atomic<u64>,
@@ -47,14 +52,26 @@ pub(super) struct Translation {
 }
 
 impl Translation {
-    pub(super) fn new(cpus: Arc<Cpus>, format: &Format, root: TableAddr) -> Result<Self> {
+    pub(super) fn new(cpus: Arc<Cpus>, format: &Format, tables: OwnedTables) -> Result<Self> {
         Ok(Self {
             cpus,
-            root,
+            tables,
             vtcr: VtcrEl2::new(format).into_raw(),
             vmid: Atomic::new(0),
             last_vcpu: PerCpu::new()?,
         })
+    }
+
+    /// The memory of the tables.
+    #[inline]
+    pub(super) fn arena(&self) -> &TableArena {
+        self.tables.arena()
+    }
+
+    /// The tables for who does not have their lock.
+    #[inline]
+    pub(super) fn shared(&self) -> &SharedStage2 {
+        self.tables.shared()
     }
 
     /// The VM's translation for TLB maintenance; [`None`] if it never ran.
@@ -64,7 +81,7 @@ impl Translation {
 
     fn registers_for(&self, vmid: Vmid) -> Stage2Registers {
         Stage2Registers {
-            vttbr: VttbrEl2::new(self.root, vmid.number()).into_raw(),
+            vttbr: VttbrEl2::new(self.tables.root(), vmid.number()).into_raw(),
             vtcr: self.vtcr,
         }
     }
@@ -85,6 +102,14 @@ impl Translation {
     /// A vCPU has left the current CPU.
     pub(super) fn put(&self, cpu: &PinnedCpu) {
         self.cpus.unload_vmid(cpu, &self.vmid);
+    }
+
+    /// Takes the translation of a guest address out of this CPU's TLB.
+    #[inline]
+    pub(super) fn invalidate_here(&self, cpu: &PinnedCpu, ipa: u64) {
+        if let Some(registers) = self.registers() {
+            invalidate_ipa_here(self.cpus.host(), registers, ipa, LevelHint::NONE, cpu);
+        }
     }
 
     /// Takes the translations of guest addresses out of the TLBs. A VM that never ran has nothing

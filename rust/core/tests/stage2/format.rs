@@ -17,6 +17,7 @@ use kvm_core::{
         Format,
         Geometry,
         Level,
+        Limit,
         MemoryType,
         Permissions,
         TableAddr, //
@@ -42,26 +43,35 @@ fn examples() {
     let leaf = |format: &Format, level, pa, attributes| {
         format.leaf(level, pa, attributes).map(Descriptor::into_raw)
     };
-    // AF, inner shareable, read and write, MemAttr 0b1111, page.
-    assert_eq!(leaf(&k4, Level::L3, 0x1234_5000, rwx), Some(0x1234_57ff));
+    // AF, inner shareable, read and write, MemAttr 0b1111, page. May be written, may be executed.
+    assert_eq!(
+        leaf(&k4, Level::L3, 0x1234_5000, rwx),
+        Some(0x0180_0000_1234_57ff)
+    );
     // MemAttr 0b0110.
-    assert_eq!(leaf(&fwb, Level::L3, 0x1234_5000, rwx), Some(0x1234_57db));
+    assert_eq!(
+        leaf(&fwb, Level::L3, 0x1234_5000, rwx),
+        Some(0x0180_0000_1234_57db)
+    );
     // A block, XN, MemAttr 0b0001.
     for format in [&k4, &fwb] {
         assert_eq!(
             leaf(format, Level::L2, 0x1220_0000, device),
-            Some(0x0040_0000_1220_07c5)
+            Some(0x00c0_0000_1220_07c5)
         );
     }
     let nc = attributes(true, false, true, MemoryType::NormalNonCacheable);
     for format in [&k4, &fwb] {
-        assert_eq!(leaf(format, Level::L3, 0x1000, nc), Some(0x1757));
+        assert_eq!(
+            leaf(format, Level::L3, 0x1000, nc),
+            Some(0x0100_0000_0000_1757)
+        );
     }
     // Addresses of 52 bits: FEAT_LPA has bits 51 to 48 at 15 to 12, FEAT_LPA2 51 and 50 at 9 and 8.
     let k64 = format(&config(Granule::K64, 48, 52));
     assert_eq!(
         leaf(&k64, Level::L3, 0x000a_8000_0001_0000, rwx),
-        Some(0x0000_8000_0001_a7ff)
+        Some(0x0180_8000_0001_a7ff)
     );
     let lpa2 = format(&Config {
         lpa2: true,
@@ -69,7 +79,7 @@ fn examples() {
     });
     assert_eq!(
         leaf(&lpa2, Level::L3, 0x000a_8000_0001_1000, rwx),
-        Some(0x0002_8000_0001_16ff)
+        Some(0x0182_8000_0001_16ff)
     );
     let table = TableAddr::new(0x8_1234_5000, Granule::K4).unwrap();
     assert_eq!(k4.table(table).into_raw(), 0x8_1234_5003);
@@ -149,10 +159,14 @@ pub fn any_attributes() -> impl Strategy<Value = Attributes> {
             MemoryType::NormalNonCacheable,
             MemoryType::Device,
         ]),
+        any::<(bool, bool)>(),
     )
         .prop_filter_map(
             "device memory is not executable",
-            |(permissions, memory)| Attributes::new(permissions, memory),
+            |(permissions, memory, (write, execute))| {
+                let attributes = Attributes::new(permissions, memory)?;
+                Some(attributes.with_limit(Limit { write, execute }))
+            },
         )
 }
 
@@ -173,6 +187,10 @@ proptest! {
         if let Some(leaf) = leaf {
             prop_assert_eq!(format.decode(leaf, level), Entry::Leaf(pa));
             prop_assert_eq!(leaf.permissions(), attributes.permissions());
+            prop_assert_eq!(leaf.limit(), attributes.limit());
+            prop_assert!(leaf.limit().allows(leaf.permissions()));
+            let device = attributes.memory() == MemoryType::Device;
+            prop_assert!(!(device && leaf.limit().execute));
             prop_assert_eq!(format.memory_type(leaf), Some(attributes.memory()));
             prop_assert!(leaf.af() && !leaf.contiguous() && leaf.software() == 0);
             // Only FEAT_XNX has the lower bit of XN.

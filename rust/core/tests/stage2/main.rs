@@ -6,5 +6,8 @@ mod block;
 mod format;
 mod geometry;
 mod memory;
+#[path = "../common/orders.rs"]
+mod orders;
+mod shared;
 mod walker;
 mod world;

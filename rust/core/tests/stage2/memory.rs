@@ -9,10 +9,13 @@ use kvm_core::stage2::{
     Format,
     Geometry,
     Level,
+    SharedTables,
     Stale,
     TableAddr,
-    TableMemory, //
+    TableMemory,
+    TableRead, //
 };
+use std::cell::RefCell;
 
 /// Where a table hangs in the tree.
 #[derive(Copy, Clone, Debug)]
@@ -257,12 +260,41 @@ impl Memory {
     }
 }
 
-impl TableMemory for Memory {
+impl TableRead for Memory {
     fn read(&self, entry: EntryAddr) -> Descriptor {
         let (table, index) = self.locate(entry);
         Descriptor::from_raw(self.table(table).entries[index])
     }
+}
 
+/// The tables for who has no lock, one at a time.
+pub struct Unlocked<'a>(RefCell<&'a mut Memory>);
+
+impl<'a> Unlocked<'a> {
+    pub fn new(memory: &'a mut Memory) -> Self {
+        Self(RefCell::new(memory))
+    }
+}
+
+impl TableRead for Unlocked<'_> {
+    fn read(&self, entry: EntryAddr) -> Descriptor {
+        self.0.borrow().read(entry)
+    }
+}
+
+impl SharedTables for Unlocked<'_> {
+    fn compare_exchange(
+        &self,
+        entry: EntryAddr,
+        old: Descriptor,
+        new: Descriptor,
+    ) -> Result<(), Descriptor> {
+        let mut memory = self.0.borrow_mut();
+        TableMemory::compare_exchange(&mut **memory, entry, old, new)
+    }
+}
+
+impl TableMemory for Memory {
     fn write(&mut self, entry: EntryAddr, new: Descriptor) {
         let old = self.read(entry);
         if self.teardown {

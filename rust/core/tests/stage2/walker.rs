@@ -8,6 +8,7 @@ use crate::{
         any_format,
         any_permissions, //
     },
+    memory::Unlocked,
     world::{
         budget,
         Op,
@@ -227,11 +228,11 @@ fn addresses_that_are_none() {
     }
     assert_eq!(world.stage2.lookup(&world.mem, 1 << 40), None);
     assert_eq!(world.stage2.lookup(&world.mem, u64::MAX), None);
-    assert!(!world.stage2.set_accessed(&mut world.mem, u64::MAX));
+    let shared = world.stage2.shared();
+    let tables = Unlocked::new(&mut world.mem);
+    assert!(!shared.set_accessed(&tables, u64::MAX));
     assert_eq!(
-        world
-            .stage2
-            .relax(&mut world.mem, u64::MAX, Permissions::NONE),
+        shared.relax(&tables, u64::MAX, Permissions::NONE),
         Err(RelaxError::NotMapped)
     );
     let beyond = 1 << 40..u64::MAX;

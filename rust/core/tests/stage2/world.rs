@@ -2,13 +2,15 @@
 
 //! The tables beside a plain map, and operations on both.
 
-use super::memory::Memory;
+use super::memory::{
+    Memory,
+    Unlocked, //
+};
 use kvm_core::{
     granule::Granule,
     stage2::{
         Attributes,
         Config,
-        Execute,
         Extent,
         Format,
         Geometry,
@@ -17,10 +19,10 @@ use kvm_core::{
         MapStep,
         Mapped,
         Mapping,
-        MemoryType,
         Permissions,
         Progress,
         RelaxError,
+        Relaxed,
         Split,
         Stage2, //
     },
@@ -163,6 +165,7 @@ impl World {
             size,
             level,
             permissions: attributes.permissions(),
+            limit: attributes.limit(),
             memory: Some(attributes.memory()),
             accessed: true,
         };
@@ -251,6 +254,7 @@ impl World {
                 size: extent.size,
                 level: extent.level,
                 permissions: attributes.permissions(),
+                limit: attributes.limit(),
                 memory: Some(attributes.memory()),
                 accessed: true,
             },
@@ -259,20 +263,22 @@ impl World {
 
     fn relax(&mut self, place: Place, more: Permissions) {
         let ipa = place.ipa(&self.geometry());
-        let done = self.stage2.relax(&mut self.mem, ipa, more);
+        let shared = self.stage2.shared();
+        let done = shared.relax(&Unlocked::new(&mut self.mem), ipa, more);
         let Some(mut old) = self.at(ipa) else {
             assert_eq!(done, Err(RelaxError::NotMapped));
             return;
         };
-        old.permissions = old.permissions.union(more);
+        let before = old.permissions;
+        old.permissions = before.union(more);
         old.accessed = true;
-        let device = old.memory == Some(MemoryType::Device);
-        if (device && old.permissions.execute != Execute::Never)
-            || !self.stage2.format().can_express(old.permissions)
-        {
-            assert_eq!(done, Err(RelaxError::Permissions));
+        // A block that is written to for the first time may have to be split.
+        let splits = old.permissions.write && !before.write && old.level != Level::L3;
+        if !old.limit.allows(more) || splits || !self.stage2.format().can_express(old.permissions) {
+            assert_eq!(done, Err(RelaxError::Limit));
         } else {
-            assert_eq!(done, Ok(old.level));
+            let level = old.level;
+            assert_eq!(done, Ok(Relaxed { level, before }));
             self.map.insert(old.ipa, old);
         }
     }
@@ -395,7 +401,8 @@ impl World {
             Op::Relax(place, more) => self.relax(place, more),
             Op::SetAccessed(place) => {
                 let ipa = place.ipa(&geometry);
-                let done = self.stage2.set_accessed(&mut self.mem, ipa);
+                let shared = self.stage2.shared();
+                let done = shared.set_accessed(&Unlocked::new(&mut self.mem), ipa);
                 let old = self.at(ipa);
                 assert_eq!(done, old.is_some());
                 if let Some(mut old) = old {

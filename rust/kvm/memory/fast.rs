@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Faults on what is mapped, which need neither the lock of the tables nor sleep.
+
+use crate::memory::{
+    fault::Access,
+    guest::Memory,
+    tables::Unlocked, //
+};
+use kvm_core::stage2::Permissions;
+use kvm_host::{
+    irqs::IrqsOff,
+    table_page::publish, //
+};
+
+impl Memory {
+    /// Sets the access flag of what is mapped at a guest address, after an access flag fault. Returns
+    /// whether it is still mapped.
+    #[inline]
+    pub(crate) fn set_accessed(&self, irqs: &IrqsOff, ipa: u64) -> bool {
+        let translation = &self.translation;
+        let done = translation
+            .shared()
+            .set_accessed(&Unlocked { translation, irqs }, ipa);
+        publish();
+        done
+    }
+
+    /// Allows an access to what is mapped at a guest address, after a permission fault, if the host need
+    /// not be asked. Returns whether the guest can go on.
+    ///
+    /// Instruction caches are not maintained here: without the lock, what is behind the address may be
+    /// another page by the time its instructions are allowed.
+    #[inline]
+    pub(crate) fn allow(&self, irqs: &IrqsOff, ipa: u64, access: Access) -> bool {
+        if access.execute && self.caches.needs_sync() {
+            return false;
+        }
+        let translation = &self.translation;
+        let more = Permissions::new(true, access.write, access.execute);
+        let tables = Unlocked { translation, irqs };
+
+        if translation.shared().relax(&tables, ipa, more).is_err() {
+            return false;
+        }
+        publish();
+        // It faulted by what the TLB has, which may be older than the tables.
+        translation.invalidate_here(irqs.cpu(), ipa);
+        true
+    }
+}
