@@ -92,6 +92,8 @@ pub(crate) mod request {
     pub(crate) const TIMER: u32 = 1 << 3;
     /// User space has raised or lowered a line of the vCPU's.
     pub(crate) const LINES: u32 = 1 << 4;
+    /// The dirty ring is full.
+    pub(crate) const RING: u32 = 1 << 5;
 }
 
 /// The part of a vCPU that its thread, or who has its lock, has to itself.

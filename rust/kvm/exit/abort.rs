@@ -6,12 +6,14 @@ use crate::{
     counters::Stat,
     memory::{
         Access,
+        DirtyRing,
         Faulted, //
     },
     run::{
         Flow,
         Run, //
     },
+    vcpu::request,
 };
 use kernel::{
     prelude::*,
@@ -96,12 +98,17 @@ impl Run<'_> {
             return false;
         };
         let memory = &self.vm.memory;
+        let ring = self.vcpu.ring.as_ref();
         let done = with_irqs_off(|irqs| match status {
             FaultStatus::AccessFlag(_) => memory.set_accessed(irqs, ipa),
-            _ => memory.allow(irqs, ipa, access),
+            _ => memory.allow(irqs, ipa, access, ring),
         });
         if done {
             self.vcpu.counters.stats.count(Stat::FastFault);
+        }
+        if ring.is_some_and(DirtyRing::is_full) {
+            // The VMM is to look at it before the guest goes on.
+            self.vcpu.note(request::RING);
         }
         done
     }

@@ -5,7 +5,12 @@
 use crate::memory::{
     fault::Access,
     guest::Memory,
+    log::DirtyRing,
     tables::Unlocked, //
+};
+use kernel::sync::barrier::{
+    smp_mb,
+    Full, //
 };
 use kvm_core::stage2::Permissions;
 use kvm_host::{
@@ -32,18 +37,32 @@ impl Memory {
     /// Instruction caches are not maintained here: without the lock, what is behind the address may be
     /// another page by the time its instructions are allowed.
     #[inline]
-    pub(crate) fn allow(&self, irqs: &IrqsOff, ipa: u64, access: Access) -> bool {
+    pub(crate) fn allow(
+        &self,
+        irqs: &IrqsOff,
+        ipa: u64,
+        access: Access,
+        ring: Option<&DirtyRing>,
+    ) -> bool {
         if access.execute && self.caches.needs_sync() {
+            return false;
+        }
+        if access.write && ring.is_some_and(DirtyRing::is_full) {
             return false;
         }
         let translation = &self.translation;
         let more = Permissions::new(true, access.write, access.execute);
         let tables = Unlocked { translation, irqs };
 
-        if translation.shared().relax(&tables, ipa, more).is_err() {
+        let Ok(relaxed) = translation.shared().relax(&tables, ipa, more) else {
             return false;
-        }
+        };
         publish();
+        if access.write && !relaxed.before.write {
+            // Whoever has made it writable notes that it is written to.
+            smp_mb(Full);
+            self.slots.read(irqs).mark(ipa, ring);
+        }
         // It faulted by what the TLB has, which may be older than the tables.
         translation.invalidate_here(irqs.cpu(), ipa);
         true
