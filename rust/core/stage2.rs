@@ -31,6 +31,8 @@ pub mod vtcr;
 
 pub mod memory;
 
+pub mod tlbi;
+
 pub mod walk;
 
 pub mod range;

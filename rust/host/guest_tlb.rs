@@ -15,6 +15,7 @@ use crate::{
     machine::VheHost,
     pinned::PinnedCpu, //
 };
+use kvm_core::stage2::tlbi::Operands;
 
 /// The registers that name a VM's stage 2 and its VMID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,84 +26,36 @@ pub struct Stage2Registers {
     pub vtcr: u64,
 }
 
-/// The level of the entries that changed, as a hint of what to invalidate: FEAT_TTL.
+/// Invalidates, on all CPUs, what depends on the translation of some addresses: stage 2's entries, and
+/// all that combines stages, which has no address of stage 2 any more. Entries that were written before
+/// are seen by walkers afterwards.
 ///
-/// Arm ARM DDI 0487, "TLBI IPAS2E1IS", TTL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LevelHint(u64);
-
-impl LevelHint {
-    /// No hint: the entries may be of any level. The only one without FEAT_TTL, and where a table
-    /// was taken out.
-    pub const NONE: Self = Self(0);
-
-    /// A hint that all entries are leaves of a level, 1 to 3, of a stage 2 whose granule is
-    /// `1 << granule_shift` bytes. What is none of these gives no hint, which is always right.
-    pub const fn leaf(granule_shift: u32, level: u8) -> Self {
-        let granule = match granule_shift {
-            12 => 0b01,
-            14 => 0b10,
-            16 => 0b11,
-            _ => return Self::NONE,
-        };
-        // With granules other than 4K the encoding of level 1 is reserved without 52-bit addresses.
-        match level {
-            1 if granule_shift == 12 => Self(granule << 2 | 1),
-            2 | 3 => Self(granule << 2 | level as u64),
-            _ => Self::NONE,
-        }
-    }
-}
-
-/// The most entries that one call of [`invalidate_ipas`] invalidates one by one: with interrupts
-/// masked, so it is kept short.
-pub const MAX_ENTRIES: usize = 64;
-
-/// Invalidates, on all CPUs, what depends on the translation of `count` blocks or pages of `size`
-/// bytes, a power of two of at least a page, from `ipa` on: stage 2's entries, and all that combines
-/// stages, which has no address of stage 2 any more. Entries that were written before are seen by
-/// walkers afterwards.
-///
-/// Beyond [`MAX_ENTRIES`], all translations of the VMID are invalidated instead.
-pub fn invalidate_ipas(
-    host: VheHost,
-    stage2: Stage2Registers,
-    ipa: u64,
-    size: u64,
-    count: usize,
-    hint: LevelHint,
-) {
-    if count > MAX_ENTRIES {
-        return invalidate_vmid(host, stage2);
-    }
-    let operand = operand(ipa, hint);
+/// There are ranges among them only if all CPUs have FEAT_TLBIRANGE.
+pub fn invalidate_ipas(_host: VheHost, stage2: Stage2Registers, operands: &Operands) {
+    let (entries, ranges) = (operands.entries(), operands.ranges());
 
     // SAFETY: The host is at EL2 with VHE (`VheHost`) and uses nothing of EL1&0, so that which stage
     // 2 is loaded makes no difference to it, and the function puts back what was. Invalidating costs
-    // speed at most.
-    unsafe { bindings::kvm_vhe_tlbi_ipa(stage2.vttbr, stage2.vtcr, operand, size >> 12, count) }
-}
-
-/// The operand of TLBI for an address.
-fn operand(ipa: u64, hint: LevelHint) -> u64 {
-    /// The operand has bits 51:12 of the address in its bits 39:0.
-    const ADDRESS: u64 = (1 << 40) - 1;
-    const TTL_SHIFT: u32 = 44;
-
-    (ipa >> 12 & ADDRESS) | hint.0 << TTL_SHIFT
+    // speed at most. The arrays are as long as it is told.
+    unsafe {
+        bindings::kvm_vhe_tlbi_ipas(
+            stage2.vttbr,
+            stage2.vtcr,
+            entries.as_ptr(),
+            entries.len(),
+            ranges.as_ptr(),
+            ranges.len(),
+        )
+    }
 }
 
 /// Invalidates, on this CPU only, what depends on the translation of the page or block at `ipa`: for a
 /// guest that faulted by what is in the TLB while the tables allow more by now.
-pub fn invalidate_ipa_here(
-    _host: VheHost,
-    stage2: Stage2Registers,
-    ipa: u64,
-    hint: LevelHint,
-    _cpu: &PinnedCpu,
-) {
-    // SAFETY: As in `invalidate_ipas()`.
-    unsafe { bindings::kvm_vhe_tlbi_ipa_local(stage2.vttbr, stage2.vtcr, operand(ipa, hint)) }
+pub fn invalidate_ipa_here(_host: VheHost, stage2: Stage2Registers, ipa: u64, _cpu: &PinnedCpu) {
+    // SAFETY: As in `invalidate_ipas()`. Bits 51:12 of the address, and no hint of a level.
+    unsafe {
+        bindings::kvm_vhe_tlbi_ipa_local(stage2.vttbr, stage2.vtcr, ipa >> 12 & (1 << 40) - 1)
+    }
 }
 
 /// Invalidates, on all CPUs, all translations of the VMID, of both stages.

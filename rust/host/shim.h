@@ -67,8 +67,9 @@ void kvm_vhe_icache_inval_all(void);
 
 /* tlb.S */
 void kvm_vhe_reset_guest_translation(void);
-void kvm_vhe_tlbi_ipa(u64 vttbr, u64 vtcr, u64 operand, u64 stride,
-		      unsigned long count);
+void kvm_vhe_tlbi_ipas(u64 vttbr, u64 vtcr, const u64 *entries,
+		       unsigned long entry_count, const u64 *ranges,
+		       unsigned long range_count);
 void kvm_vhe_tlbi_ipa_local(u64 vttbr, u64 vtcr, u64 operand);
 void kvm_vhe_tlbi_vmid(u64 vttbr, u64 vtcr);
 void kvm_vhe_tlbi_local(u64 vttbr, u64 vtcr);

@@ -109,29 +109,40 @@ alternative_else_nop_endif
 	isb
 	.endm
 
+/* FEAT_TLBIRANGE, which the assembler need not know. */
+	.macro	tlbi_ripas2e1is, reg
+	sys	#4, c8, c0, #2, \reg
+	.endm
+
 /*
- * void kvm_vhe_tlbi_ipa(u64 vttbr, u64 vtcr, u64 operand, u64 stride,
- *			 unsigned long count)
+ * void kvm_vhe_tlbi_ipas(u64 vttbr, u64 vtcr, const u64 *entries,
+ *			  unsigned long entry_count, const u64 *ranges,
+ *			  unsigned long range_count)
  *
- * Invalidates what stage 2 translates at count addresses, the first of which is
- * in the operand of a TLBI, each stride further, and then all of the VMID that is
- * not stage 2's alone: an entry that combines both stages has no IPA to find it
- * by.  The DSB between keeps walks that still use old stage-2 entries from making
- * new combined ones behind the second.
+ * Invalidates what stage 2 translates at some addresses, given as operands of TLBI
+ * IPAS2E1IS and RIPAS2E1IS, and then all of the VMID that is not stage 2's alone: an
+ * entry that combines both stages has no IPA to find it by.  The DSB between keeps
+ * walks that still use old stage-2 entries from making new combined ones behind the
+ * second.
  */
-SYM_FUNC_START(kvm_vhe_tlbi_ipa)
+SYM_FUNC_START(kvm_vhe_tlbi_ipas)
 	guest_regime_enter
-	cbz	x4, 2f
-1:	tlbi	ipas2e1is, x2
-	add	x2, x2, x3
-	subs	x4, x4, #1
+	cbz	x3, 2f
+1:	ldr	x15, [x2], #8
+	tlbi	ipas2e1is, x15
+	subs	x3, x3, #1
 	b.ne	1b
-	dsb	ish
+2:	cbz	x5, 4f
+3:	ldr	x15, [x4], #8
+	tlbi_ripas2e1is x15
+	subs	x5, x5, #1
+	b.ne	3b
+4:	dsb	ish
 	tlbi	vmalle1is
 	tlbi_sync vmalle1is
-2:	guest_regime_leave
+	guest_regime_leave
 	ret
-SYM_FUNC_END(kvm_vhe_tlbi_ipa)
+SYM_FUNC_END(kvm_vhe_tlbi_ipas)
 
 /*
  * void kvm_vhe_tlbi_ipa_local(u64 vttbr, u64 vtcr, u64 operand)

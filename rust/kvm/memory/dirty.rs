@@ -61,7 +61,8 @@ use kvm_core::{
     stage2::{
         leaf_sizes,
         Progress,
-        Split, //
+        Split,
+        Stale, //
     },
 };
 use kvm_host::{
@@ -249,7 +250,7 @@ impl Memory {
         if changed {
             publish();
             self.translation
-                .invalidate(range.start, range.end - range.start);
+                .invalidate(range.start, range.end - range.start, Stale::Tables);
         }
     }
 
@@ -298,7 +299,7 @@ impl Memory {
         if !range.is_empty() {
             publish();
             self.translation
-                .invalidate(range.start, range.end - range.start);
+                .invalidate(range.start, range.end - range.start, Stale::Tables);
         }
     }
 }
@@ -450,7 +451,8 @@ impl Memory {
         }
         if total != 0 {
             publish();
-            self.translation.invalidate(0, self.ipa.size());
+            self.translation
+                .invalidate(0, self.ipa.size(), Stale::Tables);
         }
         Ok(total)
     }

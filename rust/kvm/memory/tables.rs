@@ -83,12 +83,12 @@ impl TableMemory for Tables<'_> {
         self.translation.arena().remove(table.pa());
     }
 
-    fn invalidate(&mut self, ipa: u64, size: u64, _stale: Stale) {
+    fn invalidate(&mut self, ipa: u64, size: u64, stale: Stale) {
         // The VM may be about to be loaded with another VMID. Whoever reads the old one here has
         // written to the tables before the new one was stored, so that no walk under that finds
         // what was there: `Cpus::load_vmid()` has the other barrier.
         publish();
-        self.translation.invalidate(ipa, size);
+        self.translation.invalidate(ipa, size, stale);
     }
 }
 

@@ -7,7 +7,6 @@ use crate::{
     memory::owned::OwnedTables, //
 };
 use kernel::{
-    page::PAGE_SIZE,
     prelude::*,
     sync::{
         atomic::{
@@ -18,9 +17,16 @@ use kernel::{
     },
 };
 use kvm_core::{
+    cpu::Feature,
     stage2::{
+        tlbi::{
+            Operands,
+            TlbiFeatures, //
+        },
         Format,
+        Geometry,
         SharedStage2,
+        Stale,
         VtcrEl2,
         VttbrEl2, //
     },
@@ -31,7 +37,7 @@ use kvm_host::{
         invalidate_ipa_here,
         invalidate_ipas,
         invalidate_local,
-        LevelHint,
+        invalidate_vmid,
         Stage2Registers, //
     },
     percpu::PerCpu,
@@ -43,6 +49,8 @@ use kvm_host::{
 pub(super) struct Translation {
     cpus: Arc<Cpus>,
     tables: OwnedTables,
+    geometry: Geometry,
+    features: TlbiFeatures,
     vtcr: u64,
     /// The VM's [`Vmid`], 0 if it never had one.
     vmid: Atomic<u64>,
@@ -53,9 +61,17 @@ pub(super) struct Translation {
 
 impl Translation {
     pub(super) fn new(cpus: Arc<Cpus>, format: &Format, tables: OwnedTables) -> Result<Self> {
+        let has = |feature| cpus.capabilities().features.contains(feature);
+        let features = TlbiFeatures {
+            ttl: has(Feature::Ttl),
+            range: has(Feature::TlbiRange),
+        };
+
         Ok(Self {
             cpus,
             tables,
+            geometry: *format.geometry(),
+            features,
             vtcr: VtcrEl2::new(format).into_raw(),
             vmid: Atomic::new(0),
             last_vcpu: PerCpu::new()?,
@@ -108,23 +124,19 @@ impl Translation {
     #[inline]
     pub(super) fn invalidate_here(&self, cpu: &PinnedCpu, ipa: u64) {
         if let Some(registers) = self.registers() {
-            invalidate_ipa_here(self.cpus.host(), registers, ipa, LevelHint::NONE, cpu);
+            invalidate_ipa_here(self.cpus.host(), registers, ipa, cpu);
         }
     }
 
-    /// Takes the translations of guest addresses out of the TLBs. A VM that never ran has nothing
-    /// in any.
-    pub(super) fn invalidate(&self, ipa: u64, size: u64) {
+    /// Takes the translations of guest addresses out of the TLBs, which are stale in this way. A VM that
+    /// never ran has nothing in any.
+    pub(super) fn invalidate(&self, ipa: u64, size: u64, stale: Stale) {
         if let Some(registers) = self.registers() {
-            let count = (size / PAGE_SIZE as u64) as usize;
-            invalidate_ipas(
-                self.cpus.host(),
-                registers,
-                ipa,
-                PAGE_SIZE as u64,
-                count,
-                LevelHint::NONE,
-            );
+            let host = self.cpus.host();
+            match Operands::new(&self.geometry, self.features, ipa, size, stale) {
+                Some(operands) => invalidate_ipas(host, registers, &operands),
+                None => invalidate_vmid(host, registers),
+            }
         }
     }
 }

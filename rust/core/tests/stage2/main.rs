@@ -9,5 +9,6 @@ mod memory;
 #[path = "../common/orders.rs"]
 mod orders;
 mod shared;
+mod tlbi;
 mod walker;
 mod world;
