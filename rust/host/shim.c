@@ -271,6 +271,11 @@ bool kvm_vhe_mismatched_caches(void)
 	return cpus_have_final_cap(ARM64_MISMATCHED_CACHE_TYPE);
 }
 
+bool kvm_vhe_access_flag_erratum(void)
+{
+	return cpus_have_final_cap(ARM64_WORKAROUND_AMPERE_AC03_CPU_38);
+}
+
 u32 kvm_vhe_online_cpus(void)
 {
 	return num_online_cpus();

@@ -16,3 +16,10 @@ pub fn reset_guest_translation(_host: VheHost, _cpu: &PinnedCpu) {
     // of EL1&0. Nothing in this crate loads a guest, so there is none to take the tables away from.
     unsafe { bindings::kvm_vhe_reset_guest_translation() }
 }
+
+/// Whether hardware may be let set access flags where it has FEAT_HAFDBS: not on AmpereOne
+/// (AC03_CPU_38).
+pub fn may_set_access_flags() -> bool {
+    // SAFETY: Reads what the kernel has found out of its CPUs, at any time.
+    !unsafe { bindings::kvm_vhe_access_flag_erratum() }
+}

@@ -89,8 +89,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Returns the configuration for a VM on CPUs like `cpu` that uses what they have, except
-    /// hardware management of the access flag.
+    /// Returns the configuration for a VM on CPUs like `cpu` that uses what they have.
     pub fn for_cpu(cpu: &CpuFeatures, granule: Granule, ipa: IpaBits, host_pa_bits: u8) -> Self {
         let features = cpu.features(granule);
         Self {
@@ -101,7 +100,7 @@ impl Config {
             lpa2: features.contains(Feature::Lpa2),
             fwb: features.contains(Feature::Fwb),
             xnx: features.contains(Feature::Xnx),
-            hardware_access_flag: false,
+            hardware_access_flag: cpu.mmfr1.hafdbs() >= 1,
             vmid16: cpu.mmfr1.vmid_bits() == 16,
         }
     }

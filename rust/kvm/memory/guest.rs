@@ -52,7 +52,8 @@ use kvm_host::{
     guest_tlb::Stage2Registers,
     irqs::IrqsOff,
     pinned::PinnedCpu,
-    rcu_cell::RcuCell, //
+    rcu_cell::RcuCell,
+    translation::may_set_access_flags, //
 };
 
 /// A VM's memory.
@@ -84,6 +85,10 @@ impl Memory {
             ipa,
             cpus.physical_bits(),
         );
+        let config = Config {
+            hardware_access_flag: config.hardware_access_flag && may_set_access_flags(),
+            ..config
+        };
         let format = Format::new(config).map_err(|_| EINVAL)?;
         let geometry = *format.geometry();
         let slots = Slots::none()?;
