@@ -148,6 +148,8 @@ impl Memory {
             write: writable,
             execute: normal && page.is_ordinary(),
         };
+        // Where instruction fetches see all that is written, nothing is gained by another fault.
+        let execute = execute || (limit.execute && !self.caches.needs_sync());
         let mut from = extent.ipa;
         let result = loop {
             let mut mmu = self.mmu.lock();
