@@ -28,6 +28,7 @@ pub use crate::bindings::{
     kvm_msi,
     kvm_one_reg,
     kvm_pmu_event_filter,
+    kvm_pre_fault_memory,
     kvm_smccc_filter,
     kvm_sync_regs,
     kvm_userspace_memory_region,
@@ -79,6 +80,7 @@ plain! {
     kvm_msi: 4 4 4 4 4 12;
     kvm_one_reg: 8 8;
     kvm_pmu_event_filter: 2 2 1 3;
+    kvm_pre_fault_memory: 8 8 8 40;
     kvm_smccc_filter: 4 4 1 15;
     kvm_sync_regs: 8;
     kvm_userspace_memory_region: 4 4 8 8 8;

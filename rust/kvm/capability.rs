@@ -42,6 +42,7 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
         | KVM_CAP_JOIN_MEMORY_REGIONS_WORKS
         | KVM_CAP_SYNC_MMU
         | KVM_CAP_READONLY_MEM
+        | KVM_CAP_PRE_FAULT_MEMORY
         | KVM_CAP_ONE_REG
         | KVM_CAP_ARM_PSCI
         | KVM_CAP_ARM_PSCI_0_2

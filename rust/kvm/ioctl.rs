@@ -37,6 +37,7 @@ use kvm_host::uapi::{
     kvm_mp_state,
     kvm_msi,
     kvm_one_reg,
+    kvm_pre_fault_memory,
     kvm_userspace_memory_region,
     kvm_userspace_memory_region2,
     kvm_vcpu_events,
@@ -97,6 +98,7 @@ pub(crate) const KVM_GET_ONE_REG: u32 = iow::<kvm_one_reg>(0xab);
 pub(crate) const KVM_SET_ONE_REG: u32 = iow::<kvm_one_reg>(0xac);
 pub(crate) const KVM_ARM_VCPU_INIT: u32 = iow::<kvm_vcpu_init>(0xae);
 pub(crate) const KVM_ARM_VCPU_FINALIZE: u32 = iow::<u32>(0xc2);
+pub(crate) const KVM_PRE_FAULT_MEMORY: u32 = _IOWR::<kvm_pre_fault_memory>(KVMIO, 0xd5);
 pub(crate) const KVM_GET_REG_LIST: u32 = _IOWR::<u64>(KVMIO, 0xb0);
 
 /// Reads a structure from user space.

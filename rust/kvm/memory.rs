@@ -26,6 +26,7 @@ mod fast;
 mod flush;
 mod inspect;
 mod notifier;
+mod pre_fault;
 mod region;
 
 pub(crate) use self::{
@@ -35,6 +36,7 @@ pub(crate) use self::{
     },
     guest::Memory,
     log::DirtyRing,
+    pre_fault::check_range,
     tables::Reserve,
     tracking::MANUAL_FLAGS, //
 };

@@ -6,7 +6,10 @@ use crate::{
     counters::Counter,
     debugfs::VcpuDir,
     ioctl::*,
-    memory::DirtyRing,
+    memory::{
+        check_range,
+        DirtyRing, //
+    },
     power::PowerState,
     registers,
     run_loop,
@@ -69,6 +72,7 @@ use kvm_host::{
         kvm_guest_debug,
         kvm_mp_state,
         kvm_one_reg,
+        kvm_pre_fault_memory,
         kvm_vcpu_init, //
     },
 };
@@ -154,6 +158,24 @@ fn set_guest_debug(state: &mut State, arg: usize) -> Result {
     state.debug = debug;
     state.step.configure(debug);
     state.update_debug();
+    Ok(())
+}
+
+/// api.rst, "4.143 KVM_PRE_FAULT_MEMORY".
+fn pre_fault(vm: &Vm, state: &mut State, arg: usize) -> Result {
+    let mut request: kvm_pre_fault_memory = read_user(arg)?;
+
+    if request.flags != 0 {
+        return Err(EINVAL);
+    }
+    let range = check_range(request.gpa, request.size)?;
+    let (at, result) = vm.memory.pre_fault(range.clone(), &mut state.reserve);
+    request.gpa = at;
+    request.size = range.end - at;
+    write_user(arg, &request)?;
+    if at == range.start {
+        return result;
+    }
     Ok(())
 }
 
@@ -349,6 +371,7 @@ impl AnonFile for VcpuFile {
             | KVM_SET_ONE_REG
             | KVM_GET_REG_LIST
             | KVM_ARM_VCPU_FINALIZE
+            | KVM_PRE_FAULT_MEMORY
                 if state.flags.is_none() =>
             {
                 return Err(ENOEXEC)
@@ -366,6 +389,7 @@ impl AnonFile for VcpuFile {
                 registers::set(vm, vcpu, state, reg.id, reg.addr as usize)?;
             }
             KVM_GET_REG_LIST => registers::list(vm, arg)?,
+            KVM_PRE_FAULT_MEMORY => pre_fault(vm, state, arg)?,
             KVM_SET_DEVICE_ATTR | KVM_GET_DEVICE_ATTR | KVM_HAS_DEVICE_ATTR => {
                 device_attr(vm, state, cmd, arg)?
             }

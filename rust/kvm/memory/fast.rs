@@ -19,6 +19,15 @@ use kvm_host::{
 };
 
 impl Memory {
+    /// Where what is mapped at a guest address ends, if anything is.
+    pub(super) fn mapped_end(&self, irqs: &IrqsOff, ipa: u64) -> Option<u64> {
+        let translation = &self.translation;
+        let mapping = translation
+            .shared()
+            .lookup(&Unlocked { translation, irqs }, ipa)?;
+        Some(mapping.ipa + mapping.size)
+    }
+
     /// Sets the access flag of what is mapped at a guest address, after an access flag fault. Returns
     /// whether it is still mapped.
     #[inline]

@@ -22,9 +22,7 @@ use kvm_core::stage2::{
     MapStep,
     Mapped,
     MemoryType,
-    Permissions,
-    Stale,
-    TableMemory, //
+    Permissions, //
 };
 use kvm_host::{
     cache::Caches,
@@ -37,6 +35,7 @@ use kvm_host::{
         FaultedPage,
         Wait, //
     },
+    irqs::with_irqs_off,
     table_page::publish,
     task_work::work_was_pending, //
 };
@@ -172,7 +171,7 @@ impl Memory {
                 let step = stage2.map_over(tables, from, &extent, attributes, BUDGET)?;
                 if let MapStep::Done(Mapped::Same | Mapped::Permissions) = step {
                     // This CPU may have faulted by what its TLB still holds.
-                    tables.invalidate(ipa, PAGE_SIZE as u64, Stale::Leaves(extent.level));
+                    with_irqs_off(|irqs| self.translation.invalidate_here(irqs.cpu(), ipa));
                 }
                 Ok::<_, MapError>(step)
             });

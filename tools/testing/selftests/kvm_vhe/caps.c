@@ -16,6 +16,7 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, ONE, "capabilities.memory_comes_and_goes" },
 	{ KVM_CAP_SYNC_MMU, ONE, "capabilities.memory_follows_user_space" },
 	{ KVM_CAP_READONLY_MEM, ONE, "capabilities.read_only_memory" },
+	{ KVM_CAP_PRE_FAULT_MEMORY, ONE, "memory_faults.before_use" },
 	{ KVM_CAP_NR_MEMSLOTS, 32767, 32767, "capabilities.last_memory_slot" },
 	{ KVM_CAP_NR_VCPUS, CAPABILITY_CPUS, 0, "capabilities.values" },
 	{ KVM_CAP_MAX_VCPUS, MAX_VCPUS, MAX_VCPUS, "vcpu_fd.as_many_as_promised" },

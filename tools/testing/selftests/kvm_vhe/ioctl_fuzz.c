@@ -186,6 +186,8 @@ static const struct answer {
 	{ KVM_GET_ONE_REG, reads_reg, ON(INITIALISED), false },
 	{ KVM_SET_ONE_REG, reads_reg, ON(INITIALISED), false },
 	{ KVM_GET_REG_LIST, writes, ON(INITIALISED), false },
+	{ KVM_PRE_FAULT_MEMORY, not_yet, ON(VCPU), false },
+	{ KVM_PRE_FAULT_MEMORY, reads, ON(INITIALISED), false },
 };
 
 /* The sizes in this kernel's linux/kvm.h, for numbers whose arguments have one. */
@@ -201,6 +203,7 @@ static const unsigned int known[] = {
 	KVM_SET_GUEST_DEBUG, KVM_SET_SIGNAL_MASK, KVM_GET_MP_STATE, KVM_SET_MP_STATE,
 	KVM_TRANSLATE, KVM_INTERRUPT, KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS,
 	KVM_SET_SREGS, KVM_GET_FPU, KVM_SET_FPU, KVM_GET_STATS_FD, KVM_RESET_DIRTY_RINGS,
+	KVM_PRE_FAULT_MEMORY,
 };
 
 FIXTURE(ioctl_fuzz)
