@@ -130,6 +130,14 @@ int vm_create_ipa(struct vm *vm, unsigned int bits)
 	return ret;
 }
 
+void vm_map_high(struct vm *vm, uint64_t ipa)
+{
+	uint64_t *table = (uint64_t *)(vm->ram + (GUEST_TABLES - GUEST_RAM)), n;
+
+	for (n = ipa >> 30; n < (ipa >> 30) + 4; n++)
+		table[n] = table[1] - GUEST_RAM + (n << 30);
+}
+
 void vm_destroy(struct vm *vm)
 {
 	if (vm->fd >= 0)

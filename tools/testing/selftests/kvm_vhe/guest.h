@@ -116,6 +116,11 @@ void vm_destroy(struct vm *vm);
 /* Another memory slot. */
 int vm_memory(struct vm *vm, unsigned int slot, uint64_t ipa, uint64_t size, void *host,
 	      unsigned int flags);
+/*
+ * With GUEST_MMU, the 4 GiB from an address on, a multiple of 1 GiB beyond GUEST_RAM, are memory
+ * for the guest as well, in place of what is there for EL0.
+ */
+void vm_map_high(struct vm *vm, uint64_t ipa);
 /* A GICv3 below GUEST_RAM, for the vCPUs that there are; -ENODEV where KVM has none. */
 #define GUEST_GICD	0x08000000UL
 #define GUEST_GICR	0x080a0000UL

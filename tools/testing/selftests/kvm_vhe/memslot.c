@@ -278,22 +278,13 @@ static bool end_hunt(struct vcpu *vcpus, struct hunters *hunters)
 	return good;
 }
 
-/* The blocks of 1 GiB from IPA on are memory for the guest, in place of the copy for EL0. */
-static void use_high(struct vm *vm)
-{
-	uint64_t *table = (uint64_t *)(vm->ram + (GUEST_TABLES - GUEST_RAM)), n;
-
-	for (n = 0; n < 4; n++)
-		table[(IPA >> 30) + n] = table[1] - GUEST_RAM + IPA + (n << 30);
-}
-
 TEST_F(memslot, moves_under_vcpus)
 {
 	const struct hunt all = { IPA, 64, 64 };
 	struct hunters hunters;
 	unsigned int i, n = scaled(400);
 
-	use_high(&self->vm);
+	vm_map_high(&self->vm, IPA);
 	/* One of two pages each, which the other is moved to. */
 	for (i = 0; i < 64; i++)
 		ASSERT_EQ(0, vm_memory(&self->vm, 1 + i, IPA + i * 2 * PAGE, PAGE,
@@ -326,7 +317,7 @@ static void come_and_go(struct __test_metadata *_metadata, struct vm *vm, struct
 	struct hunters hunters;
 	unsigned int i, slot;
 
-	use_high(vm);
+	vm_map_high(vm, IPA);
 	for (i = 0; i < slots; i++) {
 		ASSERT_EQ(0, vm_memory(vm, 1 + i, IPA + i * 2 * PAGE, PAGE,
 				       mem + i % 512 * PAGE, 0));
