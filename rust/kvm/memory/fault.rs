@@ -106,11 +106,18 @@ impl Memory {
             Ok(page) => page,
             Err(FaultError::Again) => return Ok(Faulted::Mapped),
             Err(FaultError::Interrupted) => return Ok(Faulted::Interrupted),
-            Err(FaultError::HardwareError) => {
-                signal_hardware_error(hva);
-                return Ok(Faulted::Mapped);
+            Err(error) => {
+                let here = hva as u64..hva as u64 + PAGE_SIZE as u64;
+                if self.mmu.lock().seq.must_retry(snapshot, here) {
+                    // The slot may be gone, and its memory: that is no error of the VMM's.
+                    return Ok(Faulted::Mapped);
+                }
+                if error == FaultError::HardwareError {
+                    signal_hardware_error(hva);
+                    return Ok(Faulted::Mapped);
+                }
+                return Err(error.into());
             }
-            Err(error) => return Err(error.into()),
         };
         let memory = match page.memory_type() {
             guest_page::MemoryType::Normal => MemoryType::Normal,

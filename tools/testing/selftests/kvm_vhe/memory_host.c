@@ -5,6 +5,7 @@
  * merges equal pages, runs into the limit of a memory cgroup. The guest goes on with
  * what is there afterwards, and what is not there any more does not change.
  * Runs on the module and on C KVM, as root. LAB_SCALE=600 is a minute of unmapping.
+ * "-f memory_host" leaves the cgroup out, at whose limit the kernel tells of the OOM killer.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
