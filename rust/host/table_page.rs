@@ -241,7 +241,7 @@ impl<'a> Table<'a> {
 
 /// The page that an entry is in, and its index there.
 #[inline]
-fn split(entry: EntryAddr) -> (u64, usize) {
+pub fn split(entry: EntryAddr) -> (u64, usize) {
     let mask = PAGE_SIZE as u64 - 1;
 
     (entry.pa() & !mask, ((entry.pa() & mask) / 8) as usize)

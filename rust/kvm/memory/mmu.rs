@@ -9,6 +9,7 @@ use crate::memory::{
     },
     translation::Translation, //
 };
+use kernel::sync::rcu;
 use kvm_core::{
     invalidate::InvalidateSeq,
     stage2::Stage2, //
@@ -31,6 +32,10 @@ impl Mmu {
         reserve: Option<&mut Reserve>,
         f: impl FnOnce(&mut Stage2, &mut Tables<'_>) -> R,
     ) -> R {
-        f(&mut self.stage2, &mut Tables::new(translation, reserve))
+        let rcu = rcu::read_lock();
+        f(
+            &mut self.stage2,
+            &mut Tables::new(translation, reserve, &rcu),
+        )
     }
 }

@@ -3,6 +3,7 @@
 //! The tables of stage 2, as the walk works on them.
 
 use crate::memory::translation::Translation;
+use core::cell::Cell;
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
@@ -24,7 +25,9 @@ use kvm_host::{
     irqs::IrqsOff,
     table_page::{
         publish,
-        PageReserve, //
+        split,
+        PageReserve,
+        Table, //
     },
 };
 
@@ -35,29 +38,56 @@ pub(crate) type Reserve = PageReserve<3>;
 pub(super) struct Tables<'a> {
     translation: &'a Translation,
     reserve: Option<&'a mut Reserve>,
-    rcu: rcu::Guard,
+    rcu: &'a rcu::Guard,
+    /// The table that was accessed last, and its address: those who go through a range go through one
+    /// after the other. It stays one of the VM's until it is freed here.
+    last: Cell<Option<(u64, Table<'a>)>>,
 }
 
 impl<'a> Tables<'a> {
     /// For who holds the lock of the tables.
-    pub(super) fn new(translation: &'a Translation, reserve: Option<&'a mut Reserve>) -> Self {
+    pub(super) fn new(
+        translation: &'a Translation,
+        reserve: Option<&'a mut Reserve>,
+        rcu: &'a rcu::Guard,
+    ) -> Self {
         Self {
             translation,
             reserve,
-            rcu: rcu::read_lock(),
+            rcu,
+            last: Cell::new(None),
+        }
+    }
+
+    /// The table that an entry is in, and its index there.
+    #[inline]
+    fn locate(&self, entry: EntryAddr) -> Option<(Table<'a>, usize)> {
+        let (physical, index) = split(entry);
+
+        match self.last.get() {
+            Some((last, table)) if last == physical => Some((table, index)),
+            _ => {
+                let table = self.translation.arena().table(physical, self.rcu)?;
+                self.last.set(Some((physical, table)));
+                Some((table, index))
+            }
         }
     }
 }
 
 impl TableRead for Tables<'_> {
     fn read(&self, entry: EntryAddr) -> Descriptor {
-        self.translation.arena().entry(entry, &self.rcu)
+        let raw = self.locate(entry).map(|(table, index)| table.read(index));
+        Descriptor::from_raw(raw.unwrap_or(0))
     }
 }
 
 impl TableMemory for Tables<'_> {
     fn write(&mut self, entry: EntryAddr, new: Descriptor) {
-        self.translation.arena().set_entry(entry, new, &self.rcu);
+        if let Some((table, index)) = self.locate(entry) {
+            // The index is within a page.
+            let _ = table.write(index, new.into_raw());
+        }
     }
 
     fn compare_exchange(
@@ -66,9 +96,12 @@ impl TableMemory for Tables<'_> {
         old: Descriptor,
         new: Descriptor,
     ) -> Result<(), Descriptor> {
-        self.translation
-            .arena()
-            .exchange_entry(entry, old, new, &self.rcu)
+        match self.locate(entry) {
+            Some((table, index)) => table
+                .compare_exchange(index, old.into_raw(), new.into_raw())
+                .map_err(Descriptor::from_raw),
+            None => Err(Descriptor::INVALID),
+        }
     }
 
     fn allocate(&mut self) -> Option<TableAddr> {
@@ -80,6 +113,7 @@ impl TableMemory for Tables<'_> {
     }
 
     fn free(&mut self, table: TableAddr) {
+        self.last.set(None);
         self.translation.arena().remove(table.pa());
     }
 
