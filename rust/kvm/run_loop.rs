@@ -281,11 +281,14 @@ impl Run<'_> {
         if self.flush.is_some() {
             self.continue_flush()?;
         }
-        while self
-            .vm
-            .gic()
-            .and_then(|gic| gic.ready())
-            .is_some_and(|gic| gic.carry_on())
+        let ring = self.vcpu.ring.as_ref();
+        let is_full = || ring.is_some_and(DirtyRing::is_full);
+        while !is_full()
+            && self
+                .vm
+                .gic()
+                .and_then(|gic| gic.ready())
+                .is_some_and(|gic| gic.for_vcpu(ring).carry_on())
         {
             handle_work()?;
         }
@@ -302,7 +305,7 @@ impl Run<'_> {
         if requests & request::STOLEN_TIME != 0 {
             self.report_stolen_time();
         }
-        if self.vcpu.ring.as_ref().is_some_and(DirtyRing::is_full) {
+        if is_full() {
             self.vcpu.run.set_exit(&run_page::Exit::DirtyRingFull);
             return Ok(Flow::User);
         }

@@ -56,6 +56,7 @@ impl Run<'_> {
         let (Some(ready), Some(frames)) = (chip.ready(), chip.setup.settled_frames()) else {
             return false;
         };
+        let ready = ready.for_vcpu(self.vcpu.ring.as_ref());
         let far = self.cpu.far();
         let hpfar = HpfarEl2::from_raw(self.cpu.hpfar());
         let vcpus = ready.interrupts().vcpus();

@@ -6,7 +6,10 @@
 //! registers, and its vCPUs are those that there are.
 
 use crate::{
-    memory::Memory,
+    memory::{
+        DirtyRing,
+        Memory, //
+    },
     vgic::{
         its::{
             Around,
@@ -92,6 +95,8 @@ pub(crate) struct ReadyGic<'a> {
     gic: &'a Gicv3,
     ready: &'a Ready,
     memory: &'a Memory,
+    /// Of the vCPU that accesses it, if it is one: where what is written to memory is noted.
+    ring: Option<&'a DirtyRing>,
 }
 
 impl Gicv3 {
@@ -123,6 +128,7 @@ impl Gicv3 {
             gic: self,
             ready: self.ready.as_ref()?,
             memory: &self.memory,
+            ring: None,
         })
     }
 
@@ -217,7 +223,13 @@ impl<'a> ReadyGic<'a> {
             vgic: self.vgic(),
             memory: self.memory,
             redistributors: &self.ready.redistributors,
+            ring: self.ring,
         }
+    }
+
+    /// For an access by the vCPU that has the ring, if there are any.
+    pub(crate) fn for_vcpu(self, ring: Option<&'a DirtyRing>) -> Self {
+        Self { ring, ..self }
     }
 
     /// Whether it has an ITS.

@@ -10,7 +10,10 @@
 //! ([`Its::wait_for_messages`]) finds all that are pending, and no more come.
 
 use crate::{
-    memory::Memory,
+    memory::{
+        DirtyRing,
+        Memory, //
+    },
     vgic::{
         lpis::{
             Lpi,
@@ -104,6 +107,8 @@ pub(crate) struct Around<'a> {
     pub(super) vgic: &'a Vgic,
     pub(super) memory: &'a Memory,
     pub(super) redistributors: &'a RedistRegisters,
+    /// Of the vCPU that is the reason, if it is one.
+    pub(super) ring: Option<&'a DirtyRing>,
 }
 
 /// What is around an ITS, or around the LPIs of a VM if it is none's business.
@@ -157,7 +162,7 @@ impl GuestMemory for Surroundings<'_> {
     fn write(&self, ipa: u64, bytes: &[u8]) -> Result<(), Fault> {
         self.around
             .memory
-            .write(ipa, bytes, None)
+            .write(ipa, bytes, self.around.ring)
             .map_err(|_| Fault)
     }
 
