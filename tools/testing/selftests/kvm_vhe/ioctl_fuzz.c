@@ -149,6 +149,8 @@ static const struct answer {
 	{ KVM_CREATE_VCPU, create_vcpu, ON(VM), true },
 	{ KVM_SET_USER_MEMORY_REGION, reads, ON(VM), false },
 	{ KVM_SET_USER_MEMORY_REGION2, reads, ON(VM), false },
+	{ KVM_GET_DIRTY_LOG, reads, ON(VM), false },
+	{ KVM_CLEAR_DIRTY_LOG, reads, ON(VM), false },
 	{ KVM_ENABLE_CAP, reads, ON(VM), false },
 	{ KVM_CREATE_IRQCHIP, makes_gic, ON(VM), false },
 	{ KVM_ARM_SET_DEVICE_ADDR, reads_address, ON(VM), false },
