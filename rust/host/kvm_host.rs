@@ -23,7 +23,6 @@ pub mod abi;
 pub mod lock;
 pub mod pinned;
 pub mod shared_page;
-pub mod table_page;
 pub mod uapi;
 
 pub mod debug_regs;
@@ -58,6 +57,7 @@ pub mod preempt_notifier;
 pub mod profiling;
 pub mod rcu_cell;
 pub mod signal_mask;
+pub mod table_page;
 pub mod task_work;
 pub mod trace;
 pub mod translation;
