@@ -98,6 +98,23 @@ impl<S: Deref<Target = [W]>, W: Word> Bitmap<S> {
         }
     }
 
+    /// Copies words as they are, from the word `first` on.
+    pub fn peek_into(&self, first: usize, out: &mut [u64]) {
+        for (out, word) in out.iter_mut().zip(self.words.iter().skip(first)) {
+            *out = word.load();
+        }
+    }
+
+    /// [Takes](Self::take) words from the word `first` on.
+    pub fn take_into(&self, first: usize, out: &mut [u64]) {
+        for (out, word) in out.iter_mut().zip(self.words.iter().skip(first)) {
+            *out = match word.load() {
+                0 => 0,
+                _ => word.swap(0),
+            };
+        }
+    }
+
     /// Takes those of `pages` that are marked. Afterwards what is returned is write-protected.
     #[inline]
     pub fn clear(&self, at: usize, pages: u64) -> u64 {

@@ -254,10 +254,12 @@ impl Steps {
             let leaf = stage2.leaf_in(mem, table, level, ipa);
             self.next = (ipa & !(geometry.span(level) - 1)) + geometry.span(level);
             self.budget -= 1;
-            *here = index + 1 != geometry.entries(level) && {
-                let next = mem.read(table.entry(index + 1));
-                !matches!(stage2.format().decode(next, level), Entry::Table(_))
-            };
+            // What level 3 has are no tables.
+            *here = index + 1 != geometry.entries(level)
+                && (level == Level::L3 || {
+                    let next = mem.read(table.entry(index + 1));
+                    !matches!(stage2.format().decode(next, level), Entry::Table(_))
+                });
             if leaf.is_some() {
                 return leaf;
             }

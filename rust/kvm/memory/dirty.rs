@@ -348,11 +348,11 @@ impl Memory {
         let mut words = KVVec::with_capacity(log.count().min(CHUNK), GFP_KERNEL)?;
 
         for first in (0..log.count()).step_by(CHUNK) {
-            words.clear();
-            for at in first..log.count().min(first + CHUNK) {
-                words.push(if manual { log.peek(at) } else { log.take(at) }, GFP_KERNEL)?;
-            }
-            if !manual {
+            words.resize((log.count() - first).min(CHUNK), 0, GFP_KERNEL)?;
+            if manual {
+                log.peek_into(first, &mut words);
+            } else {
+                log.take_into(first, &mut words);
                 self.protect_pages(&slot, first as u64 * u64::from(u64::BITS), &words);
             }
             let copied = user(bitmap, first, words.len())

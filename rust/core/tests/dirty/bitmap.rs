@@ -80,7 +80,7 @@ fn named(at: usize, bits: u64) -> impl Iterator<Item = u64> {
 
 proptest! {
     #[test]
-    fn as_a_set(count in 1..300u64, steps in prop::collection::vec(any_step(), 1..60)) {
+    fn as_a_set(count in 1..300u64, skip in 0..6usize, steps in prop::collection::vec(any_step(), 1..60)) {
         let bitmap = bitmap(count);
         let mut model = BTreeSet::new();
         for step in steps {
@@ -115,11 +115,20 @@ proptest! {
                 }
                 Step::Take(_) | Step::Clear(..) | Step::GiveBack(..) => {}
             }
+            let mut words = vec![0; bitmap.count() - skip.min(bitmap.count())];
+            bitmap.peek_into(skip, &mut words);
+            let same = words.iter().enumerate().all(|(n, word)| *word == bitmap.peek(skip + n));
+            prop_assert!(same);
             let now: BTreeSet<_> = (0..bitmap.count())
                 .flat_map(|at| named(at, bitmap.peek(at)))
                 .collect();
             prop_assert_eq!(&now, &model);
         }
+        let mut words = vec![0; bitmap.count() + 1];
+        bitmap.take_into(0, &mut words);
+        let taken: BTreeSet<_> = (0..words.len()).flat_map(|at| named(at, words[at])).collect();
+        prop_assert_eq!(taken, model);
+        prop_assert!((0..bitmap.count()).all(|at| bitmap.peek(at) == 0));
     }
 
     #[test]
