@@ -34,6 +34,7 @@ use kvm_core::{
         TableMemory,
         TableRead, //
     },
+    word::Word, //
 };
 use std::{
     cell::Cell,
@@ -281,7 +282,7 @@ fn relax_beside_the_log() {
     in_all_orders(
         |Page(world): &Page| {
             world.relax(true, false).unwrap();
-            world.dirty.fetch_or(1);
+            world.dirty.set(1);
         },
         |Page(world): &Page| {
             for _ in 0..2 {
