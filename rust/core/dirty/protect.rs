@@ -48,10 +48,10 @@ impl Batch {
             return false;
         }
         let before = self.offset - page.offset;
-        if before > self.mask.leading_zeros() as u64 {
+        if before > u64::from(self.mask.leading_zeros()) {
             return false;
         }
-        self.mask = self.mask << before | 1;
+        self.mask = (self.mask << before) | 1;
         self.offset = page.offset;
         true
     }

@@ -109,7 +109,7 @@ impl Stage2 {
             let end = leaf.ipa + geometry.span(leaf.level);
             let first = leaf.ipa.saturating_sub(ipa) / size;
             let last = (end - 1 - ipa) / size;
-            (first..=last.min(63)).any(|page| mask >> page & 1 != 0)
+            (first..=last.min(63)).any(|page| (mask >> page) & 1 != 0)
         };
         // As many entries as pages at most: one step.
         self.update_leaves(mem, range, u64::BITS, wanted, protected)

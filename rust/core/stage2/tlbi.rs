@@ -78,7 +78,7 @@ impl Operands {
                 at += operands.add_range(geometry, at, pages, level)?;
             } else {
                 *operands.entries.get_mut(operands.entry_count)? =
-                    (at >> 12 & ENTRY_ADDRESS) | hint(geometry, level) << ENTRY_TTL;
+                    ((at >> 12) & ENTRY_ADDRESS) | (hint(geometry, level) << ENTRY_TTL);
                 operands.entry_count += 1;
                 at += span;
             }
@@ -119,8 +119,11 @@ impl Operands {
             }
             _ => 0,
         };
-        *self.ranges.get_mut(self.range_count)? =
-            address & RANGE_ADDRESS | ttl << 37 | (count - 1) << 39 | scale << 44 | tg << 46;
+        *self.ranges.get_mut(self.range_count)? = (address & RANGE_ADDRESS)
+            | (ttl << 37)
+            | ((count - 1) << 39)
+            | (scale << 44)
+            | (tg << 46);
         self.range_count += 1;
         Some((count * unit) << geometry.granule().shift())
     }
@@ -151,8 +154,8 @@ fn hint(geometry: &Geometry, level: Option<Level>) -> u64 {
         Granule::K64 => 0b11,
     };
     match (level, geometry.granule()) {
-        (Some(Level::L1), Granule::K4) => granule << 2 | 1,
-        (Some(level @ (Level::L2 | Level::L3)), _) => granule << 2 | u64::from(level.get()),
+        (Some(Level::L1), Granule::K4) => (granule << 2) | 1,
+        (Some(level @ (Level::L2 | Level::L3)), _) => (granule << 2) | u64::from(level.get()),
         _ => 0,
     }
 }

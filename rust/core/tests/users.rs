@@ -40,7 +40,7 @@ impl Shared {
     fn use_it(&self) -> bool {
         let side = self.users.enter();
         let thing = self.thing.load();
-        if self.gone.load() >> thing & 1 != 0 {
+        if (self.gone.load() >> thing) & 1 != 0 {
             self.wrong.poke(self.wrong.peek() + 1);
         }
         self.users.leave(side)

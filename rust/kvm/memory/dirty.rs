@@ -280,7 +280,10 @@ impl Memory {
     /// of which is for the slot's page `first`.
     fn protect_pages(&self, slot: &Slot, first: u64, words: &[u64]) {
         let start = addresses(slot).start + first * PAGE;
-        let mut range = u64::MAX..0;
+        let mut range = Range {
+            start: u64::MAX,
+            end: 0,
+        };
 
         for (step, words) in words.chunks(STEP).enumerate() {
             let mut mmu = self.mmu.lock();

@@ -74,7 +74,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 /// The pages that the bits of a word stand for.
 fn named(at: usize, bits: u64) -> impl Iterator<Item = u64> {
     (0..64)
-        .filter(move |bit| bits >> bit & 1 != 0)
+        .filter(move |bit| (bits >> bit) & 1 != 0)
         .map(move |bit| at as u64 * 64 + bit)
 }
 

@@ -70,12 +70,12 @@ fn collect(shared: &Shared, take: impl Fn(&Bitmap<Vec<Scheduled>>) -> u64) {
     let taken = take(&shared.bitmap);
 
     for page in 0..PAGES {
-        if taken >> page & 1 != 0 {
+        if (taken >> page) & 1 != 0 {
             shared.leaves[page].swap(0);
         }
     }
     for page in 0..PAGES {
-        if taken >> page & 1 != 0 {
+        if (taken >> page) & 1 != 0 {
             shared.copies.lock().unwrap()[page] = shared.memory[page].load();
         }
     }
@@ -142,7 +142,7 @@ fn given_back() {
         },
         |shared| {
             let taken = shared.bitmap.take(0);
-            for page in (0..PAGES).filter(|page| taken >> page & 1 != 0) {
+            for page in (0..PAGES).filter(|page| (taken >> page) & 1 != 0) {
                 shared.leaves[page].swap(0);
             }
             shared.bitmap.give_back(0, taken);

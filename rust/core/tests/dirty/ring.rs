@@ -85,7 +85,7 @@ fn ring(counter: u32) -> Ring<Memory> {
 fn pages(batch: &Batch, limit: u64) -> Vec<(u32, u64)> {
     batch.within(limit).map_or(Vec::new(), |(first, mask)| {
         (0..64)
-            .filter(|bit| mask >> bit & 1 != 0)
+            .filter(|bit| (mask >> bit) & 1 != 0)
             .map(|bit| (batch.slot(), first + bit))
             .collect()
     })

@@ -34,7 +34,7 @@ fn entry(geometry: &Geometry, operand: u64, span: u64) -> (u64, u64, u64) {
 
 /// Those of RIPAS2E1IS.
 fn range(geometry: &Geometry, operand: u64) -> (u64, u64, u64) {
-    let field = |low: u32, high: u32| operand >> low & ((1 << (high - low + 1)) - 1);
+    let field = |low: u32, high: u32| (operand >> low) & ((1 << (high - low + 1)) - 1);
     let (base, ttl, num, scale, tg) = (
         field(0, 36),
         field(37, 38),
@@ -113,7 +113,7 @@ fn examples() {
     let of = |features, size, stale| Operands::new(&geometry, features, 0x4020_0000, size, stale);
     // A block is one entry, with and without a hint.
     let one = of(all, 2 << 20, block).unwrap();
-    assert_eq!(one.entries(), [0x4_0200 | 0b0110 << 44]);
+    assert_eq!(one.entries(), [0x4_0200 | (0b0110 << 44)]);
     assert!(one.ranges().is_empty());
     assert_eq!(of(none, 2 << 20, block).unwrap().entries(), [0x4_0200]);
     // 512 pages: scale 1, 8 times 64.
@@ -121,7 +121,7 @@ fn examples() {
     assert!(table.entries().is_empty());
     assert_eq!(
         table.ranges(),
-        [0x4_0200 | 3 << 37 | 7 << 39 | 1 << 44 | 1 << 46]
+        [0x4_0200 | (3 << 37) | (7 << 39) | (1 << 44) | (1 << 46)]
     );
     assert_eq!(of(none, 2 << 20, Stale::Leaves(Level::L3)), None);
     assert_eq!(

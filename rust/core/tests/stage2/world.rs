@@ -335,7 +335,7 @@ impl World {
         let size = self.geometry().span(Level::L3);
         let changed = self.stage2.write_protect_pages(&mut self.mem, ipa, mask);
         let mut expected = false;
-        for page in (0..64).filter(|page| mask >> page & 1 != 0) {
+        for page in (0..64).filter(|page| (mask >> page) & 1 != 0) {
             let Some(mut mapping) = self.at(ipa.saturating_add(page * size)) else {
                 continue;
             };
