@@ -55,6 +55,7 @@ def command(paths: Paths, host: str, machine: Machine, tests: Iterable[Test],
             "--cpus", str(machine.cpus), "--memory", machine.memory, "--out", str(out),
             "--test-timeout", str(limit),
             "--timeout", str(BOOT_SECONDS + sum(test.seconds for test in tests)),
+            *(("--append", machine.append) if machine.append else ()),
             *(LOADED if host == "module" else ()), *words]
 
 

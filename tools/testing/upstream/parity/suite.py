@@ -20,6 +20,7 @@ class Machine:
     cpu: str = "max"
     cpus: int = 2
     memory: str = "1G"
+    append: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def parse(text: str) -> Suite:
     _take("suite.toml", data, {"on_module": list, "machine": dict, "test": list})
     machines = {
         name: Machine(name, **_take(f"machine {name}", entry,
-                                    {"cpu": str, "cpus": int, "memory": str}))
+                                    {"cpu": str, "cpus": int, "memory": str,
+                                     "append": str}))
         for name, entry in data.get("machine", {}).items()}
     tests: dict[str, Test] = {}
     for entry in data.get("test", []):
