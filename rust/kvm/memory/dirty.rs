@@ -280,10 +280,7 @@ impl Memory {
     /// of which is for the slot's page `first`.
     fn protect_pages(&self, slot: &Slot, first: u64, words: &[u64]) {
         let start = addresses(slot).start + first * PAGE;
-        let mut range = Range {
-            start: u64::MAX,
-            end: 0,
-        };
+        let mut changed: Option<Range<u64>> = None;
 
         for (step, words) in words.chunks(STEP).enumerate() {
             let mut mmu = self.mmu.lock();
@@ -294,12 +291,13 @@ impl Memory {
                     if stage2.write_protect_pages(tables, ipa, *mask) {
                         let end = ipa + u64::from(u64::BITS - mask.leading_zeros()) * PAGE;
                         let ipa = ipa + u64::from(mask.trailing_zeros()) * PAGE;
-                        range = range.start.min(ipa)..end;
+                        let start = changed.as_ref().map_or(ipa, |changed| changed.start);
+                        changed = Some(start..end);
                     }
                 }
             });
         }
-        if !range.is_empty() {
+        if let Some(range) = changed {
             publish();
             self.translation
                 .invalidate(range.start, range.end - range.start, Stale::Tables);
