@@ -319,7 +319,9 @@ pub fn leaf_sizes(granule: Granule) -> u64 {
     Level::ALL
         .iter()
         .filter(|level| has_leaves(granule, **level))
-        .fold(0, |sizes, level| sizes | (1 << level_shift(granule, *level)))
+        .fold(0, |sizes, level| {
+            sizes | (1 << level_shift(granule, *level))
+        })
 }
 
 /// Returns log2 of what one entry at `level` spans.
