@@ -110,7 +110,7 @@ impl World {
     }
 
     fn mapping(&self) -> Option<Mapping> {
-        self.stage2().lookup(&&*self, IPA)
+        self.stage2().lookup(&self, IPA)
     }
 
     /// Maps the page, or the block around it, for reading.

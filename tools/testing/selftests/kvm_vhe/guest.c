@@ -119,6 +119,9 @@ int vm_create_ipa(struct vm *vm, unsigned int bits)
 		       -1, 0);
 	if (vm->ram == MAP_FAILED)
 		return -errno;
+	/* By pages, so that tests can count them; where huge ones are wanted, tests say so. */
+	if (madvise(vm->ram, GUEST_RAM_SIZE, MADV_NOHUGEPAGE) && errno != EINVAL)
+		return -errno;
 	memcpy(vm->ram, __start_guest_text, size);
 	table = (uint64_t *)(vm->ram + (GUEST_TABLES - GUEST_RAM));
 	table[0] = PTE_BLOCK | PTE_ATTR(ATTR_DEVICE) | PTE_EL0 | PTE_AF | PTE_PXN | PTE_UXN;

@@ -120,7 +120,6 @@ TEST_F(vcpu_run, init_again_cleans_memory)
 
 	if (fwb < 0)
 		SKIP(return, "the counters are the module's");
-	ASSERT_EQ(0, madvise(self->vm.ram, GUEST_RAM_SIZE, MADV_NOHUGEPAGE));
 	ASSERT_EQ(0, vcpu_open(&self->vm, &fresh, 1));
 	ASSERT_EQ(0, guest_finish(&self->vcpu, read_all, 0, 0));
 	before = mapped(&self->vcpu);
