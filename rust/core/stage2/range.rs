@@ -3,15 +3,21 @@
 //! What spans a range of addresses and removes nothing.
 
 use crate::stage2::{
-    descriptor::Descriptor,
-    geometry::Level,
+    address::EntryAddr,
+    descriptor::{
+        Descriptor,
+        Entry, //
+    },
+    geometry::{
+        Geometry,
+        Level, //
+    },
     memory::{
         TableMemory,
         TableRead, //
     },
     walk::{
         replace,
-        Leaf,
         Mapping,
         Stage2,
         Steps, //
@@ -69,9 +75,11 @@ impl Stage2 {
         let mut steps = Steps::new(self.geometry(), range.start, range.end, budget);
         while let Some(ipa) = steps.pending() {
             let path = self.descend(mem, ipa);
-            let mut here = true;
-            while let Some(leaf) = steps.next_in_table(self, mem, &path, &mut here) {
-                visit(self.mapping(leaf));
+            let table = path.table(path.level);
+            for ipa in steps.rest_of_table(self, mem, &path) {
+                if let Some(leaf) = self.leaf_in(mem, table, path.level, ipa) {
+                    visit(self.mapping(leaf));
+                }
             }
         }
         Progress::of(&steps)
@@ -87,7 +95,7 @@ impl Stage2 {
         range: Range<u64>,
         budget: u32,
     ) -> Update {
-        self.update_leaves(mem, range, budget, |_| true, protected)
+        self.update_leaves(mem, range, budget, protected)
     }
 
     /// Takes the permission to write from those of 64 pages from `ipa` on that have a bit in `mask`.
@@ -102,18 +110,32 @@ impl Stage2 {
         mask: u64,
     ) -> bool {
         let geometry = *self.geometry();
-        let size = geometry.span(Level::L3);
-        let address = |page: u32| ipa.saturating_add(u64::from(page) * size);
-        let range = address(mask.trailing_zeros())..address(u64::BITS - mask.leading_zeros());
-        let wanted = |leaf: &Leaf| {
-            let end = leaf.ipa + geometry.span(leaf.level);
-            let first = leaf.ipa.saturating_sub(ipa) / size;
-            let last = (end - 1 - ipa) / size;
-            (first..=last.min(63)).any(|page| (mask >> page) & 1 != 0)
-        };
-        // As many entries as pages at most: one step.
-        self.update_leaves(mem, range, u64::BITS, wanted, protected)
-            .changed
+        let (mut changed, mut left) = (false, mask);
+        while left != 0 {
+            let first = ipa.saturating_add(page_offset(&geometry, left.trailing_zeros()));
+            if first >= geometry.ipa().size() {
+                break;
+            }
+            // What is left of the pages that are in the same table, or the same entry above it.
+            let path = self.descend(mem, first);
+            let level = path.level.min(Level::L2);
+            let end = (first | (geometry.span(level) - 1)) - ipa;
+            let pages = (end >> geometry.span(Level::L3).trailing_zeros()).min(63) as u32;
+            let mut here = left & (u64::MAX >> (63 - pages));
+            left &= !here;
+            if path.level < Level::L3 {
+                // All that they have is this one.
+                here = 1 << here.trailing_zeros();
+            }
+            while here != 0 {
+                let ipa = ipa + page_offset(&geometry, here.trailing_zeros());
+                let index = geometry.index(ipa, path.level);
+                let entry = path.table(path.level).entry(index);
+                changed |= self.change_leaf(mem, entry, path.level, protected);
+                here &= here - 1;
+            }
+        }
+        changed
     }
 
     /// Clears the access flag of all mappings in `range`; `changed` says whether one was set.
@@ -126,29 +148,26 @@ impl Stage2 {
         range: Range<u64>,
         budget: u32,
     ) -> Update {
-        self.update_leaves(mem, range, budget, |_| true, |leaf| leaf.with_af(false))
+        self.update_leaves(mem, range, budget, |leaf| leaf.with_af(false))
     }
 
-    /// Replaces each leaf that `range` touches and that is `wanted` by what `change` makes of it, in
-    /// bits that may change while it is valid.
+    /// Replaces each leaf that `range` touches by what `change` makes of it, in bits that may change
+    /// while it is valid.
     fn update_leaves<M: TableMemory>(
         &mut self,
         mem: &mut M,
         range: Range<u64>,
         budget: u32,
-        wanted: impl Fn(&Leaf) -> bool,
         change: impl Fn(Descriptor) -> Descriptor,
     ) -> Update {
         let mut steps = Steps::new(self.geometry(), range.start, range.end, budget);
         let mut changed = false;
         while let Some(ipa) = steps.pending() {
             let path = self.descend(mem, ipa);
-            let mut here = true;
-            while let Some(leaf) = steps.next_in_table(self, mem, &path, &mut here) {
-                if change(leaf.descriptor) != leaf.descriptor && wanted(&leaf) {
-                    replace(mem, leaf.entry, leaf.descriptor, &change);
-                    changed = true;
-                }
+            let (level, table) = (path.level, path.table(path.level));
+            for ipa in steps.rest_of_table(self, mem, &path) {
+                let entry = table.entry(self.geometry().index(ipa, level));
+                changed |= self.change_leaf(mem, entry, level, &change);
             }
         }
         Update {
@@ -156,4 +175,29 @@ impl Stage2 {
             changed,
         }
     }
+
+    /// Replaces the leaf that `entry`, of a table of this level, may be by what `change` makes of it.
+    /// Returns whether it is another now.
+    #[inline(always)]
+    fn change_leaf<M: TableMemory>(
+        &self,
+        mem: &mut M,
+        entry: EntryAddr,
+        level: Level,
+        change: impl Fn(Descriptor) -> Descriptor,
+    ) -> bool {
+        let found = mem.read(entry);
+        let is_leaf = matches!(self.format().decode(found, level), Entry::Leaf(_));
+        if !is_leaf || change(found) == found {
+            return false;
+        }
+        replace(mem, entry, found, change);
+        true
+    }
+}
+
+/// Returns how far apart the first and the `page`th of some pages are.
+#[inline]
+fn page_offset(geometry: &Geometry, page: u32) -> u64 {
+    u64::from(page) * geometry.span(Level::L3)
 }

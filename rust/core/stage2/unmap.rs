@@ -40,9 +40,12 @@ impl Stage2 {
         let mut steps = Steps::new(self.geometry(), range.start, range.end, budget);
         while let Some(ipa) = steps.pending() {
             let path = self.descend(mem, ipa);
-            let mut here = true;
+            let table = path.table(path.level);
             let mut removed: Option<Range<u64>> = None;
-            while let Some(leaf) = steps.next_in_table(self, mem, &path, &mut here) {
+            for ipa in steps.rest_of_table(self, mem, &path) {
+                let Some(leaf) = self.leaf_in(mem, table, path.level, ipa) else {
+                    continue;
+                };
                 replace(mem, leaf.entry, leaf.descriptor, |_| Descriptor::INVALID);
                 let end = leaf.ipa + self.geometry().span(leaf.level);
                 let start = removed.map_or(leaf.ipa, |removed| removed.start);

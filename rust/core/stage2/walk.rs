@@ -145,7 +145,7 @@ impl Stage2 {
 
     /// Returns the leaf of `ipa` in `table`, if there is one.
     #[inline]
-    fn leaf_in(
+    pub(super) fn leaf_in(
         &self,
         mem: &impl TableRead,
         table: TableAddr,
@@ -234,37 +234,40 @@ impl Steps {
         (self.next < self.end).then_some(self.next)
     }
 
-    /// Returns the next leaf in the last table of `path`, which is the way to `self.next`.
+    /// Goes through the next entries in the last table of `path`, which is the way to [`pending`], as
+    /// far as the table, the range and the budget go. Returns the addresses of the entries, one at
+    /// least; those of other tables are not among them, and need a new path.
     ///
-    /// [`None`] at the end of the table, the range or the budget, and before the entry of another
-    /// table: `self.next` then needs a new path. `here` is the caller's, true at first.
+    /// [`pending`]: Self::pending
     #[inline]
-    pub(super) fn next_in_table(
+    pub(super) fn rest_of_table(
         &mut self,
         stage2: &Stage2,
         mem: &impl TableRead,
         path: &Path,
-        here: &mut bool,
-    ) -> Option<Leaf> {
+    ) -> impl Iterator<Item = u64> {
         let geometry = stage2.geometry();
         let (level, table) = (path.level, path.table(path.level));
-        while *here {
-            let ipa = self.pending()?;
-            let index = geometry.index(ipa, level);
-            let leaf = stage2.leaf_in(mem, table, level, ipa);
-            self.next = (ipa & !(geometry.span(level) - 1)) + geometry.span(level);
-            self.budget -= 1;
-            // What level 3 has are no tables.
-            *here = index + 1 != geometry.entries(level)
-                && (level == Level::L3 || {
-                    let next = mem.read(table.entry(index + 1));
-                    !matches!(stage2.format().decode(next, level), Entry::Table(_))
-                });
-            if leaf.is_some() {
-                return leaf;
-            }
-        }
-        None
+        let span = geometry.span(level);
+        let start = self.next & !(span - 1);
+        let index = geometry.index(start, level);
+        let count = (self.end - start)
+            .div_ceil(span)
+            .min(self.budget.into())
+            .min((geometry.entries(level) - index) as u64);
+        let is_table = |n: &u64| {
+            let next = mem.read(table.entry(index + *n as usize));
+            matches!(stage2.format().decode(next, level), Entry::Table(_))
+        };
+        // What level 3 has are no tables, nor is what the path ends at.
+        let count = match level {
+            Level::L3 => count,
+            _ => (1..count).find(is_table).unwrap_or(count),
+        };
+
+        self.next = start + count * span;
+        self.budget -= count as u32;
+        (start..self.next).step_by(span as usize)
     }
 }
 
