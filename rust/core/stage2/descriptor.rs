@@ -267,12 +267,14 @@ impl Format {
     }
 
     /// The address bits that stay in place.
+    #[inline]
     const fn in_place(&self) -> u64 {
         let top = if self.geometry.ds() { 50 } else { 48 };
         (1 << top) - (1 << self.geometry.granule().shift())
     }
 
     /// Returns a descriptor with only the address `pa`.
+    #[inline]
     const fn address(&self, pa: u64) -> Descriptor {
         let moved = if self.geometry.ds() {
             // Bits 51 and 50 are where shareability otherwise is.
@@ -287,6 +289,7 @@ impl Format {
     }
 
     /// Returns the address in a descriptor of a table or leaf.
+    #[inline]
     const fn pa(&self, descriptor: Descriptor) -> u64 {
         let raw = descriptor.into_raw();
         let moved = if self.geometry.ds() {

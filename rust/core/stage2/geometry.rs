@@ -306,6 +306,7 @@ impl Geometry {
     }
 }
 
+#[inline]
 const fn has_leaves(granule: Granule, level: Level) -> bool {
     match level {
         Level::L0 => false,
@@ -325,11 +326,13 @@ pub fn leaf_sizes(granule: Granule) -> u64 {
 }
 
 /// Returns log2 of what one entry at `level` spans.
+#[inline]
 const fn level_shift(granule: Granule, level: Level) -> u32 {
     granule.shift() + (Level::L3 as u32 - level as u32) * index_bits(granule)
 }
 
 /// Returns log2 of the entries of a table: descriptors have 8 bytes.
+#[inline]
 const fn index_bits(granule: Granule) -> u32 {
     granule.shift() - 3
 }

@@ -53,6 +53,7 @@ pub enum RelaxError {
 
 impl Stage2 {
     /// Returns the tables for who does not hold their lock.
+    #[inline]
     pub const fn shared(&self) -> SharedStage2 {
         SharedStage2(Stage2 {
             format: self.format,
