@@ -99,8 +99,8 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
 /// As [`check_extension`], asked of a VM.
 pub(crate) fn check_vm_extension(vm: &Vm, capability: usize) -> u32 {
     match u32::try_from(capability) {
-        // Messages have to have a DeviceID.
         Ok(KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE) => vm.memory.split_chunk() as u32,
+        // Messages have to have a DeviceID.
         Ok(KVM_CAP_MSI_DEVID) => vm.gic().is_some_and(|gic| gic.has_its()).into(),
         Ok(KVM_CAP_MAX_VCPUS | KVM_CAP_MAX_VCPU_ID) => vm.max_vcpus() as u32,
         _ => check_extension(&vm.cpus, capability),

@@ -2,7 +2,7 @@
 
 //! KVM_GET_ONE_REG, KVM_SET_ONE_REG and KVM_GET_REG_LIST.
 //!
-//! api.rst, "4.68 KVM_SET_ONE_REG" to "4.85 KVM_GET_REG_LIST".
+//! api.rst, "4.68 KVM_SET_ONE_REG" to "4.84 KVM_GET_REG_LIST".
 
 use crate::{
     ioctl::{

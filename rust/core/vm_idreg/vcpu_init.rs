@@ -2,7 +2,7 @@
 
 //! The features that KVM_ARM_VCPU_INIT asks for.
 //!
-//! Source: api.rst, "4.77 KVM_ARM_VCPU_INIT".
+//! Source: api.rst, "4.82 KVM_ARM_VCPU_INIT".
 
 use core::fmt;
 
