@@ -8,11 +8,11 @@
 //! redistributors, the translation cache) is an [`Environment`].
 //!
 //! From the bottom up: [`id`] holds the bounded numbers, [`config`] an LPI's configuration and
-//! [`env`] what is asked of the surroundings; [`register`] the registers that place tables and the queue, [`entry`] and
-//! [`command`] the one parser for what guest memory says, used for what a guest commands and for
-//! what is restored; [`table`] finds entries; [`lpi`] reads LPIs' configuration and pending tables;
-//! [`cache`] is storage for translations. [`state`] is the [`Its`]; [`translate`], [`execute`],
-//! [`save`], [`restore`] and [`frame`] are what happens to it.
+//! [`env`] what is asked of the surroundings; [`register`] the registers that place tables and the
+//! queue, [`entry`] and [`command`] the one parser for what guest memory says, used for what a
+//! guest commands and for what is restored; [`table`] finds entries; [`lpi`] reads LPIs'
+//! configuration and pending tables; [`cache`] is storage for translations. [`state`] is the
+//! [`Its`]; [`translate`], [`execute`], [`save`], [`restore`] and [`frame`] are what happens to it.
 //!
 //! # Ownership
 //!

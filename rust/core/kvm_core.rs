@@ -6,18 +6,18 @@
 //! crate. The same files are compiled into the kernel module and, as a Cargo package, into the
 //! tests that run on the build machine.
 //!
-//! From the bottom up: [`bits`] and [`mod@bit_struct`] are the vocabulary every register is
-//! written in, and [`mod@word`] what threads share; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`] describe registers, and
-//! [`register`] is the table of a vCPU's; [`one_reg`] names them to user space. [`ipa`], [`cpu`],
-//! [`vm_idreg`] and [`traps`] hold the decisions that are made from ID registers. [`context`] is a
-//! vCPU's registers to whoever emulates an instruction; on it stand [`inject`], [`mmio`],
-//! [`stage1`], [`events`] and [`guest_debug`], and beside it [`mmio_bus`], [`setway`],
-//! [`exit_reason`], [`timer`], [`halt_poll`] and [`stats`]. [`smccc`], [`psci`] and [`firmware`] are
-//! what a guest finds behind HVC and SMC. [`stage2`], [`memslot`], [`dirty`], [`vmid`] and
-//! [`invalidate`] are a VM's memory, [`users`] those who use something that is replaced, and [`vgic`]
-//! its interrupt controller; [`its`] translates messages into interrupts. [`irq_line`] and
-//! [`irq_routing`] are user space's names of them. [`acpi`] is what firmware says of the host's
-//! interrupts. A module uses those before it in the list below, never one after it.
+//! From the bottom up: [`bits`] and [`mod@bit_struct`] are the vocabulary every register is written
+//! in, and [`mod@word`] what threads share; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`]
+//! describe registers, and [`register`] is the table of a vCPU's; [`one_reg`] names them to user
+//! space. [`ipa`], [`cpu`], [`vm_idreg`] and [`traps`] hold the decisions that are made from ID
+//! registers. [`context`] is a vCPU's registers to whoever emulates an instruction; on it stand
+//! [`inject`], [`mmio`], [`stage1`], [`events`] and [`guest_debug`], and beside it [`mmio_bus`],
+//! [`setway`], [`exit_reason`], [`timer`], [`halt_poll`] and [`stats`]. [`smccc`], [`psci`] and
+//! [`firmware`] are what a guest finds behind HVC and SMC. [`stage2`], [`memslot`], [`dirty`],
+//! [`vmid`] and [`invalidate`] are a VM's memory, [`users`] those who use something that is
+//! replaced, and [`vgic`] its interrupt controller; [`its`] translates messages into interrupts.
+//! [`irq_line`] and [`irq_routing`] are user space's names of them. [`acpi`] is what firmware says
+//! of the host's interrupts. A module uses those before it in the list below, never one after it.
 
 // Kbuild says so itself on the command line.
 #![cfg_attr(not(MODULE), no_std)]

@@ -43,7 +43,8 @@ pub fn tuning() -> Tuning {
     }
 }
 
-/// cpu_relax(): others of the core, or of the emulator, may go first. `core`'s is an ISB, which is none.
+/// cpu_relax(): others of the core, or of the emulator, may go first. `core`'s is an ISB, which is
+/// none.
 #[inline(always)]
 fn relax() {
     // SAFETY: A hint.

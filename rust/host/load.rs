@@ -92,8 +92,8 @@ fn load<T: Load>(vcpu: &T, cpu: &PinnedCpu) {
         // SAFETY: Looks at this CPU's runqueue.
         let alone = unsafe { bindings::single_task_running() };
 
-        // A WFE waits for another CPU, and this one has nothing better to do: no exit. Otherwise another
-        // thread can have the time.
+        // A WFE waits for another CPU, and this one has nothing better to do: no exit. Otherwise
+        // another thread can have the time.
         vcpu.cpu().trap_wfe(!alone);
         // SAFETY: Called by the notifier of this task, which puts the vCPU before the task leaves
         // the CPU, or by `reload()` after a put; and `with_loaded()` is not nested in a task.

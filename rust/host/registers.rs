@@ -265,9 +265,9 @@ impl Registers {
         }
     }
 
-    /// Reads a register that is known at run time only: by the match, the faster one. If the vCPU counts
-    /// as loaded but this CPU has not got it, which is a bug of the caller, it is a warning and the
-    /// value in memory.
+    /// Reads a register that is known at run time only: by the match, the faster one. If the vCPU
+    /// counts as loaded but this CPU has not got it, which is a bug of the caller, it is a warning
+    /// and the value in memory.
     #[inline(never)]
     pub(crate) fn read_any(&self, reg: Reg) -> u64 {
         if self.seems_misplaced() {

@@ -166,8 +166,8 @@ pub unsafe trait ReadSide {}
 // SAFETY: That is what the guard is.
 unsafe impl ReadSide for rcu::Guard {}
 
-// SAFETY: Interrupts are off as long as it is borrowed, in code that RCU watches, which is such a section
-// as well (`Documentation/RCU/whatisRCU.rst`, section 7).
+// SAFETY: Interrupts are off as long as it is borrowed, in code that RCU watches, which is such a
+// section as well (`Documentation/RCU/whatisRCU.rst`, section 7).
 unsafe impl ReadSide for IrqsOff {}
 
 /// The tables of one VM's stage 2.
@@ -179,8 +179,9 @@ unsafe impl ReadSide for IrqsOff {}
 ///
 /// A page whose `private` is the address of `owner`, in its upper bits, belongs to a table that was
 /// made by [`add`](Self::add) and has not been taken out by [`remove`](Self::remove) or
-/// [`remove_unread`](Self::remove_unread): `owner` is an allocation of this arena, which nobody else has
-/// the address of. What was taken out while the arena may be shared is freed after a grace period.
+/// [`remove_unread`](Self::remove_unread): `owner` is an allocation of this arena, which nobody
+/// else has the address of. What was taken out while the arena may be shared is freed after a grace
+/// period.
 pub struct TableArena {
     owner: ManuallyDrop<KBox<Owner>>,
 }
@@ -369,10 +370,10 @@ impl TableArena {
         // allocator gives without further flags.
         let entries = unsafe { bindings::kvm_vhe_page_to_virt(page.as_ptr()) };
 
-        // SAFETY: It is a page, with the size and the alignment. Any memory is valid entries. It was a
-        // table's when its mark was read, in the section that is borrowed, and is freed after that at
-        // the soonest: `remove()` leaves that to RCU, and `remove_unread()` takes the arena exclusively.
-        // Nothing else accesses it but the walker.
+        // SAFETY: It is a page, with the size and the alignment. Any memory is valid entries. It
+        // was a table's when its mark was read, in the section that is borrowed, and is freed after
+        // that at the soonest: `remove()` leaves that to RCU, and `remove_unread()` takes the arena
+        // exclusively. Nothing else accesses it but the walker.
         let entries = unsafe { &*entries.cast::<[Atomic<u64>; ENTRIES]>() };
 
         // INVARIANT: These are the entries.
@@ -407,8 +408,9 @@ impl TableArena {
         Some(pages)
     }
 
-    /// Takes a table out. By now no walker may use it any more, which is what TLB invalidation after its
-    /// parent's entry was cleared is for. Its pages are freed when no [`Table`] of it is lent any more.
+    /// Takes a table out. By now no walker may use it any more, which is what TLB invalidation
+    /// after its parent's entry was cleared is for. Its pages are freed when no [`Table`] of it is
+    /// lent any more.
     ///
     /// Returns whether there was a table of this arena's that begins at the address.
     pub fn remove(&self, physical: u64) -> bool {

@@ -2,13 +2,13 @@
 
 //! `/sys/kernel/debug/kvm`: what VMs do, and how they are, for root.
 //!
-//! As C KVM has it, for the same tools: a directory `PID-FD` for each VM with a file for each thing that
-//! is counted, `vcpuN` in it, and at the top a file for each that has the sum over all VMs. Beside these
-//! numbers a VM's directory has texts: its interrupt controller's state, its ITSs' maps and what stage 2
-//! maps.
+//! As C KVM has it, for the same tools: a directory `PID-FD` for each VM with a file for each thing
+//! that is counted, `vcpuN` in it, and at the top a file for each that has the sum over all VMs.
+//! Beside these numbers a VM's directory has texts: its interrupt controller's state, its ITSs'
+//! maps and what stage 2 maps.
 //!
-//! The descriptors of a VM and its vCPUs own its directory, which nothing of the VM itself points to: it
-//! goes with the last of them, and waits for those who read meanwhile.
+//! The descriptors of a VM and its vCPUs own its directory, which nothing of the VM itself points
+//! to: it goes with the last of them, and waits for those who read meanwhile.
 
 mod halt;
 mod its;

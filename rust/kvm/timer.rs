@@ -170,8 +170,8 @@ impl<'a> Timers<'a> {
         self.alarm.set(deadline);
     }
 
-    /// The host's counter when the line of a timer goes up next, or the virtual counter reaches `until`,
-    /// at which the vCPU wants to wake up in any case.
+    /// The host's counter when the line of a timer goes up next, or the virtual counter reaches
+    /// `until`, at which the vCPU wants to wake up in any case.
     pub(crate) fn next(&self, until: Option<u64>) -> Option<u64> {
         let [virtual_, physical] = Timer::ALL.map(|timer| self.deadline(timer));
         let wanted = until.map(|until| {

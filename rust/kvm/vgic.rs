@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A VM's interrupt controller, a GICv3: its interrupts and the vCPUs that they go to ([`vm`]), and how
-//! they get into the list registers of the CPU that a vCPU runs on ([`cpu`]).
+//! A VM's interrupt controller, a GICv3 or a GICv2: its interrupts and the vCPUs that they go to
+//! ([`vm`]), and how they get into the list registers of the CPU that a vCPU runs on ([`cpu`]).
 //!
-//! Nothing here knows a VM. A [`Vgic`] exists once the number of its SPIs and its vCPUs are settled.
-//! A VM has a [`Gicv3`], of either [`Version`], which is a [`setup`] first and has a [`Vgic`] later, and whose registers a
-//! guest accesses by [`mmio`]. User space's way to it is the device's.
+//! Nothing here knows a VM. A [`Vgic`] exists once the number of its SPIs and its vCPUs are
+//! settled. A VM has a [`Gicv3`], of either [`Version`], which is a [`setup`] first and has a
+//! [`Vgic`] later, and whose registers a guest accesses by [`mmio`]. User space's way to it is the
+//! device's.
 
 mod word;
 

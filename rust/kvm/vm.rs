@@ -92,9 +92,8 @@ struct Vcpus {
 /// A virtual machine. Its file descriptor owns it, and so does whatever is made of it; it goes when
 /// the last of them is closed.
 ///
-/// The lock order is: `stops_vcpus`, a vCPU's state, the configuration's, the interrupt controller's, the memory's
-/// locks, `gic_init`, `vcpus`; that of the
-/// counters' offsets is alone.
+/// The lock order is: `stops_vcpus`, a vCPU's state, the configuration's, the interrupt
+/// controller's, the memory's locks, `gic_init`, `vcpus`; that of the counters' offsets is alone.
 #[pin_data]
 pub(crate) struct Vm {
     /// The address space that the VM's memory is part of, the creator's. No other process may use
@@ -129,7 +128,8 @@ pub(crate) struct Vm {
     gic_init: Mutex<()>,
     /// KVM_CAP_ARM_NISV_TO_USER.
     pub(crate) nisv_to_user: AtomicFlag,
-    /// KVM_CAP_HALT_POLL: the most nanoseconds; more than `u32` has for what the module's parameter says.
+    /// KVM_CAP_HALT_POLL: the most nanoseconds; more than `u32` has for what the module's parameter
+    /// says.
     halt_poll_limit: Atomic<u64>,
     /// What the counters are behind the host's.
     #[pin]

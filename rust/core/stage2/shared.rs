@@ -2,9 +2,9 @@
 
 //! What is done to a leaf without the lock of the tables.
 //!
-//! A leaf allows more, or its access flag is set, while others map, unmap, protect and split. A leaf
-//! is changed from what it was seen to be, so none comes back that was taken out, and what is allowed is
-//! within the limit that its own entry says.
+//! A leaf allows more, or its access flag is set, while others map, unmap, protect and split. A
+//! leaf is changed from what it was seen to be, so none comes back that was taken out, and what is
+//! allowed is within the limit that its own entry says.
 
 use crate::stage2::{
     attributes::{
@@ -116,8 +116,8 @@ impl SharedStage2 {
         })
     }
 
-    /// Replaces a leaf by what `change` makes of it, as often as it turns out to be another one. Returns
-    /// what it was.
+    /// Replaces a leaf by what `change` makes of it, as often as it turns out to be another one.
+    /// Returns what it was.
     #[inline]
     fn change(
         &self,

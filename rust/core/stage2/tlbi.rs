@@ -86,8 +86,8 @@ impl Operands {
         Some(operands)
     }
 
-    /// Adds the largest range that begins at `at` and is not beyond as many pages, two at least. Returns
-    /// its size in bytes.
+    /// Adds the largest range that begins at `at` and is not beyond as many pages, two at least.
+    /// Returns its size in bytes.
     fn add_range(
         &mut self,
         geometry: &Geometry,

@@ -234,8 +234,8 @@ proptest! {
     }
 }
 
-/// All that could make a look long: each word has been named by all levels, all wait, and what is looked
-/// for is at the end. It takes some calls, none of them is long.
+/// All that could make a look long: each word has been named by all levels, all wait, and what is
+/// looked for is at the end. It takes some calls, none of them is long.
 #[test]
 fn a_look_is_bounded() {
     let world = World::new();

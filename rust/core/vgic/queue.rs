@@ -7,9 +7,9 @@
 //!
 //! - The guest has taken all that are pending (NPIE), and there are more.
 //! - It has ended one that is active and in none of the list registers (LRENPIE, EOIcount). As the
-//!   guest ends interrupts in the reverse of the order in which they preempted each other, it is the one
-//!   with the highest priority, if software has not made others active. If it deactivates them in another order, with EOImode 1, it does so by
-//!   ICV_DIR_EL1, which traps.
+//!   guest ends interrupts in the reverse of the order in which they preempted each other, it is
+//!   the one with the highest priority, if software has not made others active. If it deactivates
+//!   them in another order, with EOImode 1, it does so by ICV_DIR_EL1, which traps.
 //!
 //! Source: IHI 0069, "Usage model for the List registers", the page of ICH_HCR_EL2.
 
@@ -198,9 +198,9 @@ impl Queue {
         self.used != 0 || self.hcr != self.base
     }
 
-    /// Fills the list registers. They are to be folded first. Returns whether these are those that matter
-    /// most; if not, which can be if there are very many LPIs, it is to be done anew before the guest is
-    /// entered.
+    /// Fills the list registers. They are to be folded first. Returns whether these are those that
+    /// matter most; if not, which can be if there are very many LPIs, it is to be done anew before
+    /// the guest is entered.
     #[must_use]
     pub fn fill<I: Interrupts, W: Word>(
         &mut self,

@@ -2,16 +2,17 @@
 
 //! The LPIs that wait for a vCPU, by priority.
 //!
-//! There may be tens of thousands, and the one with the highest priority is to be found with interrupts
-//! off. As with [`Candidates`](super::candidates::Candidates) there is a bitmap that any thread sets bits
-//! in. For each level of priority there is a second one, of the words of the first that have an LPI of
-//! that level, and a word says which of these levels have any. So who looks for the first ones looks at
-//! words that have one, whatever else waits.
+//! There may be tens of thousands, and the one with the highest priority is to be found with
+//! interrupts off. As with [`Candidates`](super::candidates::Candidates) there is a bitmap that any
+//! thread sets bits in. For each level of priority there is a second one, of the words of the first
+//! that have an LPI of that level, and a word says which of these levels have any. So who looks for
+//! the first ones looks at words that have one, whatever else waits.
 //!
-//! All bits are hints to look at something, and own nothing: an LPI may have gone, have another priority
-//! or belong to another vCPU by then. Who makes an LPI wait stores its state, and then sets the bits
-//! from the bottom up; who looks takes a bit away and then looks once more at what it was for, and sets
-//! it again if there is something. All of these are full barriers, so one of the two sees the other.
+//! All bits are hints to look at something, and own nothing: an LPI may have gone, have another
+//! priority or belong to another vCPU by then. Who makes an LPI wait stores its state, and then
+//! sets the bits from the bottom up; who looks takes a bit away and then looks once more at what it
+//! was for, and sets it again if there is something. All of these are full barriers, so one of the
+//! two sees the other.
 
 use super::{
     candidates::Word,
@@ -67,8 +68,8 @@ pub enum Rest {
     Nothing,
     /// Perhaps others, none of them of a higher priority than the last.
     Others,
-    /// Perhaps others of a higher priority than some: it takes too long to find out at once. It is to be
-    /// asked again, and that comes to an end.
+    /// Perhaps others of a higher priority than some: it takes too long to find out at once. It is
+    /// to be asked again, and that comes to an end.
     Unknown,
 }
 

@@ -88,9 +88,9 @@ impl VcpuCpu {
         unsafe { kernel::asm!("msr daifclr, #8"; options(nostack, preserves_flags)) };
     }
 
-    /// Takes PSTATE as it was at entry, if a synchronous exit is that of the first instruction of a step and
-    /// was for pointer authentication: Cortex-A510's erratum 2077057 corrupts SPSR_EL2 then. The
-    /// instruction has not been executed, so on other CPUs it is the same anyhow.
+    /// Takes PSTATE as it was at entry, if a synchronous exit is that of the first instruction of a
+    /// step and was for pointer authentication: Cortex-A510's erratum 2077057 corrupts SPSR_EL2
+    /// then. The instruction has not been executed, so on other CPUs it is the same anyhow.
     #[cold]
     pub(super) fn keep_step_state(&self, pstate: u64) {
         if pstate & PSTATE_SS != 0

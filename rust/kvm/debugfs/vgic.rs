@@ -38,8 +38,8 @@ use kvm_host::debugfs::Show;
 
 /// The distributor and the redistributors, and each interrupt that is enabled, pending or active.
 ///
-/// What is in a list register of a vCPU in its guest is the guest's: `L` says so, and pending and active
-/// are what they were then.
+/// What is in a list register of a vCPU in its guest is the guest's: `L` says so, and pending and
+/// active are what they were then.
 pub(super) struct VgicState(pub(super) Arc<Vm>);
 
 impl Show for VgicState {

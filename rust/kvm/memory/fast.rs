@@ -40,8 +40,8 @@ impl Memory {
         done
     }
 
-    /// Allows an access to what is mapped at a guest address, after a permission fault, if the host need
-    /// not be asked. Returns whether the guest can go on.
+    /// Allows an access to what is mapped at a guest address, after a permission fault, if the host
+    /// need not be asked. Returns whether the guest can go on.
     ///
     /// Instruction caches are not maintained here: without the lock, what is behind the address may be
     /// another page by the time its instructions are allowed.

@@ -202,8 +202,8 @@ impl Memory {
         )
     }
 
-    /// Writes guest memory within a page, for the vCPU that has the ring, if there are any and it is one
-    /// that runs. May sleep.
+    /// Writes guest memory within a page, for the vCPU that has the ring, if there are any and it
+    /// is one that runs. May sleep.
     pub(crate) fn write(&self, ipa: u64, data: &[u8], ring: Option<&DirtyRing>) -> Result {
         self.access(
             ipa,

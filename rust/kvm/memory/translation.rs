@@ -128,8 +128,8 @@ impl Translation {
         }
     }
 
-    /// Takes the translations of guest addresses out of the TLBs, which are stale in this way. A VM that
-    /// never ran has nothing in any.
+    /// Takes the translations of guest addresses out of the TLBs, which are stale in this way. A VM
+    /// that never ran has nothing in any.
     pub(super) fn invalidate(&self, ipa: u64, size: u64, stale: Stale) {
         if let Some(registers) = self.registers() {
             let host = self.cpus.host();

@@ -222,8 +222,8 @@ impl<'a> Gic<'a> {
     }
 
     /// Fills the list registers of this CPU, which the vCPU is loaded on. `host_changed` makes the
-    /// host's interrupts that some stand for active or not, as their states say. Returns whether the guest
-    /// may be entered; if not, it is to be done anew.
+    /// host's interrupts that some stand for active or not, as their states say. Returns whether
+    /// the guest may be entered; if not, it is to be done anew.
     #[inline(never)]
     pub(crate) fn refill(&self, irqs: &IrqsOff, host_changed: impl FnOnce()) -> bool {
         self.fold(irqs);

@@ -110,8 +110,8 @@ impl LpiTable {
         self.pages.lock().get(page)?.as_ref()?.get(n)?.clone()
     }
 
-    /// Calls `f` with those for which `bits` has a bit, and its number; `first` stands for bit 0. `f` does
-    /// not sleep, and takes no lock.
+    /// Calls `f` with those for which `bits` has a bit, and its number; `first` stands for bit 0.
+    /// `f` does not sleep, and takes no lock.
     ///
     /// 64 that begin with a multiple of that are in one page.
     #[inline]

@@ -82,8 +82,8 @@ impl Interrupts for Interfered<'_> {
     }
 }
 
-/// The one that has the only list register goes away before it is there, at whatever moment that is; the
-/// other one that is pending is taken all the same.
+/// The one that has the only list register goes away before it is there, at whatever moment that
+/// is; the other one that is pending is taken all the same.
 #[test]
 fn the_chosen_one_goes_away() {
     let [first, second] = [32, 33].map(|intid| IntId::new(intid).unwrap());

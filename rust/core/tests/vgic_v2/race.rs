@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Something happens elsewhere while a vCPU takes or ends an interrupt: at whatever moment that is, it is
-//! as if it had been just before or just after.
+//! Something happens elsewhere while a vCPU takes or ends an interrupt: at whatever moment that is,
+//! it is as if it had been just before or just after.
 
 use super::{
     any_ctlr,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Shows irqfds whose route is a message to an ITS, also while that is busy. Runs on the module and on C KVM.
+ * Shows irqfds whose route is a message to an ITS, also while that is busy. Runs on the
+ * module and on C KVM.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Shows that irqfds come and go while they are signalled, and in every order of closing. Runs on the module and on C KVM.
+ * Shows that irqfds come and go while they are signalled, and in every order of closing.
+ * Runs on the module and on C KVM.
  */
 #include <signal.h>
 #include "irqfd_vm.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Shows that a VMM killed in the middle of KVM_RUN, with two vCPU threads in it
- * whose pages it takes away all the time, leaves nothing behind: no memory, no descriptor, and the next VM works.
+ * whose pages it takes away all the time, leaves nothing behind: no memory, no
+ * descriptor, and the next VM works.
  * Runs on the module and on C KVM, as root: sigkill [TIMES]
  */
 #include <pthread.h>
