@@ -8,7 +8,7 @@
 
 use crate::{
     irq_routes::Routes,
-    vgic::Gicv3, //
+    vgic::IrqChip, //
 };
 use kernel::{
     new_mutex,
@@ -40,7 +40,7 @@ use kvm_host::{
 
 /// Where the interrupts of an irqfd go.
 struct Target {
-    gic: Arc<Gicv3>,
+    gic: Arc<IrqChip>,
     routes: Arc<Routes>,
     gsi: u32,
 }
@@ -79,14 +79,14 @@ impl Signalled for Target {
 
 /// A resampler that is there as long as this value.
 struct Resampling {
-    gic: Arc<Gicv3>,
+    gic: Arc<IrqChip>,
     routes: Arc<Routes>,
     gsi: u32,
     eventfd: Arc<EventFd>,
 }
 
 impl Resampling {
-    fn new(gic: &Arc<Gicv3>, routes: &Arc<Routes>, gsi: u32, eventfd: EventFd) -> Result<Self> {
+    fn new(gic: &Arc<IrqChip>, routes: &Arc<Routes>, gsi: u32, eventfd: EventFd) -> Result<Self> {
         let eventfd = Arc::new(eventfd, GFP_KERNEL_ACCOUNT)?;
 
         routes.add_resampler(gsi, eventfd.clone())?;
@@ -145,7 +145,7 @@ impl Irqfds {
     /// if the eventfd is an irqfd already, here or elsewhere; `ENOMEM`.
     pub(crate) fn change(
         &self,
-        gic: Option<&Arc<Gicv3>>,
+        gic: Option<&Arc<IrqChip>>,
         routes: &Arc<Routes>,
         args: &kvm_irqfd,
     ) -> Result {
@@ -162,7 +162,7 @@ impl Irqfds {
         self.assign(gic, routes, args)
     }
 
-    fn assign(&self, gic: &Arc<Gicv3>, routes: &Arc<Routes>, args: &kvm_irqfd) -> Result {
+    fn assign(&self, gic: &Arc<IrqChip>, routes: &Arc<Routes>, args: &kvm_irqfd) -> Result {
         // Those that are closed first, so that there are never more than descriptors can be.
         self.remove(Irqfd::is_closed);
 

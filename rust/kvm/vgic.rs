@@ -4,7 +4,7 @@
 //! ([`vm`]), and how they get into the list registers of the CPU that a vCPU runs on ([`cpu`]).
 //!
 //! Nothing here knows a VM. A [`Vgic`] exists once the number of its SPIs and its vCPUs are
-//! settled. A VM has a [`Gicv3`], of either [`Version`], which is a [`setup`] first and has a
+//! settled. A VM has a [`IrqChip`], of either [`Version`], which is a [`setup`] first and has a
 //! [`Vgic`] later, and whose registers a guest accesses by [`mmio`]. User space's way to it is the
 //! device's.
 
@@ -28,7 +28,7 @@ mod its;
 
 mod v2;
 
-mod gicv3;
+mod irqchip;
 
 pub(crate) mod mmio;
 
@@ -38,8 +38,8 @@ pub(crate) use self::{
         Gic,
         VgicCpu, //
     },
-    gicv3::{
-        Gicv3,
+    irqchip::{
+        IrqChip,
         ReadyGic, //
     },
     its::Its,

@@ -26,7 +26,7 @@ use crate::{
         Vcpu, //
     },
     vgic::{
-        Gicv3,
+        IrqChip,
         Member,
         Version,
         Vgic, //
@@ -122,7 +122,7 @@ pub(crate) struct Vm {
     #[pin]
     stops_vcpus: KillableMutex<()>,
     /// Its interrupt controller, from when it has one.
-    gic: SetOnce<Arc<Gicv3>>,
+    gic: SetOnce<Arc<IrqChip>>,
     /// Held while that is initialised.
     #[pin]
     gic_init: Mutex<()>,
@@ -409,7 +409,7 @@ impl Vm {
 
     /// The interrupt controller.
     #[inline]
-    pub(crate) fn gic(&self) -> Option<&Arc<Gicv3>> {
+    pub(crate) fn gic(&self) -> Option<&Arc<IrqChip>> {
         self.gic.as_ref()
     }
 
@@ -418,7 +418,7 @@ impl Vm {
     /// # Errors
     ///
     /// `EEXIST` if it has one, `EBUSY` if a vCPU has run.
-    pub(crate) fn set_gic(&self, gic: Arc<Gicv3>) -> Result {
+    pub(crate) fn set_gic(&self, gic: Arc<IrqChip>) -> Result {
         if self.gic().is_some() {
             return Err(EEXIST);
         }

@@ -14,7 +14,7 @@ use crate::{
         write_user, //
     },
     vgic::{
-        Gicv3,
+        IrqChip,
         Its,
         ReadyGic,
         Version, //
@@ -68,7 +68,7 @@ impl Attr {
 }
 
 /// The VM's GICv3; a GICv2 has no LPIs.
-fn gicv3(vm: &Vm) -> Result<&Gicv3> {
+fn gicv3(vm: &Vm) -> Result<&IrqChip> {
     vm.gic()
         .map(|gic| &**gic)
         .filter(|gic| gic.version == Version::V3)

@@ -17,7 +17,7 @@ use crate::{
         write_user, //
     },
     vgic::{
-        Gicv3,
+        IrqChip,
         ReadyGic,
         Version, //
     },
@@ -56,7 +56,7 @@ use kvm_host::uapi::kvm_device_attr;
 const NO_ADDRESS: u64 = u64::MAX;
 
 /// A GICv2.
-pub(crate) struct VgicV2(Arc<Gicv3>);
+pub(crate) struct VgicV2(Arc<IrqChip>);
 
 impl Device for VgicV2 {
     const NAME: &'static CStr = c"kvm-arm-vgic-v2";
@@ -73,7 +73,7 @@ impl Device for VgicV2 {
         if many {
             return Err(E2BIG);
         }
-        Ok(Self(Gicv3::new(Version::V2, vm.memory.clone())?))
+        Ok(Self(IrqChip::new(Version::V2, vm.memory.clone())?))
     }
 
     fn attach(&self, vm: &Vm) -> Result {

@@ -17,7 +17,7 @@ use crate::{
         write_user, //
     },
     vgic::{
-        Gicv3,
+        IrqChip,
         ReadyGic,
         Version, //
     },
@@ -62,7 +62,7 @@ use kvm_host::uapi::kvm_device_attr;
 const NO_ADDRESS: u64 = u64::MAX;
 
 /// A GICv3.
-pub(crate) struct VgicV3(Arc<Gicv3>);
+pub(crate) struct VgicV3(Arc<IrqChip>);
 
 impl Device for VgicV3 {
     const NAME: &'static CStr = c"kvm-arm-vgic-v3";
@@ -71,7 +71,7 @@ impl Device for VgicV3 {
         if vm.gic().is_some() {
             return Err(EEXIST);
         }
-        Ok(Self(Gicv3::new(Version::V3, vm.memory.clone())?))
+        Ok(Self(IrqChip::new(Version::V3, vm.memory.clone())?))
     }
 
     fn attach(&self, vm: &Vm) -> Result {

@@ -71,7 +71,7 @@ struct Ready {
 
 /// A GICv3 or a GICv2.
 #[pin_data]
-pub(crate) struct Gicv3 {
+pub(crate) struct IrqChip {
     pub(crate) version: Version,
     #[pin]
     pub(crate) setup: Setup,
@@ -92,14 +92,14 @@ pub(crate) struct Gicv3 {
 /// A GICv3 that is initialised.
 #[derive(Copy, Clone)]
 pub(crate) struct ReadyGic<'a> {
-    gic: &'a Gicv3,
+    gic: &'a IrqChip,
     ready: &'a Ready,
     memory: &'a Memory,
     /// Of the vCPU that accesses it, if it is one: where what is written to memory is noted.
     ring: Option<&'a DirtyRing>,
 }
 
-impl Gicv3 {
+impl IrqChip {
     /// Makes one of which nothing is said yet.
     ///
     /// # Errors
@@ -113,7 +113,7 @@ impl Gicv3 {
                 v2 <- Setup2::new(),
                 ready: SetOnce::new(),
                 memory,
-                itses <- new_spinlock_irq!(KVec::new(), "kvm_vhe::Gicv3::itses"),
+                itses <- new_spinlock_irq!(KVec::new(), "kvm_vhe::IrqChip::itses"),
                 has_its: Atomic::new(0),
                 commands: Atomic::new(0),
             }),
