@@ -46,7 +46,8 @@ pub enum MapStep {
     /// It is mapped.
     Done(Mapped),
     /// What was mapped before is gone up to this address, where the next step goes on; in between,
-    /// the caller may drop its lock.
+    /// the caller may drop its lock. It is the first address of all if others, who had the lock
+    /// meanwhile, have mapped parts again that were gone: they might do so for ever.
     More(u64),
 }
 
@@ -162,10 +163,11 @@ impl Stage2 {
         }
         match self.unmap(mem, from..extent.ipas().end, budget) {
             Progress::More(next) => Ok(MapStep::More(next)),
-            Progress::Done => {
-                self.map(mem, ipa, level, pa, attributes)?;
-                Ok(MapStep::Done(Mapped::Replaced))
-            }
+            Progress::Done => match self.map(mem, ipa, level, pa, attributes) {
+                // Nothing is, from `from` on; before it others have mapped something.
+                Err(MapError::TableInTheWay) => Ok(MapStep::More(ipa)),
+                mapped => mapped.map(|_| MapStep::Done(Mapped::Replaced)),
+            },
         }
     }
 

@@ -40,6 +40,9 @@ use kvm_host::{
     task_work::work_was_pending, //
 };
 
+/// How often a block is begun anew because other vCPUs map parts of it, before the page has to do.
+const ROUNDS: u32 = 4;
+
 /// What became of a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Faulted {
@@ -156,7 +159,7 @@ impl Memory {
         };
         // Where instruction fetches see all that is written, nothing is gained by another fault.
         let execute = execute || (limit.execute && !self.caches.needs_sync());
-        let mut from = extent.ipa;
+        let (mut from, mut rounds) = (extent.ipa, 1);
         let result = loop {
             let mut mmu = self.mmu.lock();
             // The host's mapping is as large as it was if none of it was invalidated meanwhile.
@@ -184,7 +187,14 @@ impl Memory {
             });
             publish();
             match step {
-                Ok(MapStep::More(next)) => from = next,
+                Ok(MapStep::More(next)) if next == extent.ipa && rounds == ROUNDS => {
+                    extent = self.geometry.page(&backing);
+                    from = extent.ipa;
+                }
+                Ok(MapStep::More(next)) => {
+                    rounds += u32::from(next == extent.ipa);
+                    from = next;
+                }
                 Ok(MapStep::Done(_)) => {
                     if writable {
                         page.mark_dirty();

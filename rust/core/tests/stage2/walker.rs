@@ -20,6 +20,7 @@ use kvm_core::stage2::{
     Attributes,
     Level,
     MapError,
+    MapStep,
     Mapped,
     MemoryType,
     Permissions,
@@ -49,6 +50,11 @@ fn any_op() -> impl Strategy<Value = Op> {
         8 => (any_place(), 0..4u64, any_attributes()).prop_map(|(at, pa, a)| Op::Map(at, pa, a)),
         3 => (any_place(), 0..4u64, any_attributes(), any_budget())
             .prop_map(|(at, pa, a, n)| Op::MapOver(at, pa, a, n)),
+        2 => (
+            (any_place(), 0..4u64, any_attributes(), any_budget()),
+            prop::collection::vec(any_place(), 1..4),
+        )
+            .prop_map(|((at, pa, a, n), others)| Op::MapOverBeside(at, pa, a, n, others)),
         2 => (any_place(), any_permissions()).prop_map(|(at, more)| Op::Relax(at, more)),
         1 => any_place().prop_map(Op::SetAccessed),
         4 => (any_place(), any_place(), any_budget()).prop_map(|(a, b, n)| Op::Unmap(a, b, n)),
@@ -211,6 +217,47 @@ fn unmap_invalidates_by_the_table() {
     );
     assert_eq!(world.mem.invalidations, 2);
     assert_eq!(world.mem.tables(), 0);
+}
+
+/// Another CPU faults on a page of what is to become a block, after the step that took it.
+#[test]
+fn a_page_that_comes_back_before_the_block_does() {
+    let config = crate::geometry::config(kvm_core::granule::Granule::K4, 40, 40);
+    let mut world = World::new(&config);
+    let geometry = world.geometry();
+    let attributes =
+        Attributes::new(Permissions::new(true, true, true), MemoryType::Normal).unwrap();
+    let page = |world: &mut World, ipa| {
+        let done = world
+            .stage2
+            .map(&mut world.mem, ipa, Level::L3, ipa, attributes);
+        assert_eq!(done, Ok(Mapped::New));
+    };
+    let block = geometry.extent(Level::L2, 2 << 20, 0, 2 << 20);
+    let step = |world: &mut World, from| {
+        let done = world
+            .stage2
+            .map_over(&mut world.mem, from, &block, attributes, 256);
+        world.mem.assert_clean();
+        done
+    };
+    let half = block.ipa + block.size / 2;
+    for ipa in block.ipas().step_by(1 << 12) {
+        page(&mut world, ipa);
+    }
+    for _ in 0..3 {
+        assert_eq!(step(&mut world, block.ipa), Ok(MapStep::More(half)));
+        page(&mut world, block.ipa);
+        // The page keeps the table.
+        assert_eq!(step(&mut world, half), Ok(MapStep::More(block.ipa)));
+        page(&mut world, half);
+    }
+    assert_eq!(step(&mut world, block.ipa), Ok(MapStep::More(half)));
+    let done = step(&mut world, half);
+    assert_eq!(done, Ok(MapStep::Done(Mapped::Replaced)));
+    let mapping = world.stage2.lookup(&world.mem, half).unwrap();
+    assert_eq!((mapping.ipa, mapping.size), (block.ipa, block.size));
+    assert_eq!(world.mem.tables(), geometry.tables_to_map(Level::L2));
 }
 
 #[test]

@@ -57,6 +57,8 @@ pub const SHAPES: [(Granule, u8, u8); 13] = [
 pub enum Op {
     Map(Place, u64, Attributes),
     MapOver(Place, u64, Attributes, u32),
+    /// Others map something in between.
+    MapOverBeside(Place, u64, Attributes, u32, Vec<Place>),
     Relax(Place, Permissions),
     SetAccessed(Place),
     Unmap(Place, Place, u32),
@@ -145,10 +147,14 @@ impl World {
     }
 
     fn map(&mut self, place: Place, pa: u64, attributes: Attributes) {
+        self.map_at(place.ipa(&self.geometry()), place.level, pa, attributes);
+    }
+
+    /// Maps what is around an address.
+    fn map_at(&mut self, ipa: u64, level: Level, pa: u64, attributes: Attributes) {
         let geometry = self.geometry();
-        let level = place.level;
         let size = geometry.span(level);
-        let ipa = place.ipa(&geometry) & !(size - 1);
+        let ipa = ipa & !(size - 1);
         // The last address that there is, or one of the first.
         let pa = match pa {
             0 => (1 << geometry.pa_bits()) - size,
@@ -204,8 +210,15 @@ impl World {
         }
     }
 
-    /// Maps over what is there, in steps.
-    fn map_over(&mut self, place: Place, pa: u64, attributes: Attributes, budget: u32) {
+    /// Maps over what is there, in steps, and another somewhere in the same place after each.
+    fn map_over(
+        &mut self,
+        place: Place,
+        pa: u64,
+        attributes: Attributes,
+        budget: u32,
+        others: &[Place],
+    ) {
         let geometry = self.geometry();
         let extent = geometry.extent(place.level, place.ipa(&geometry), 0, 0);
         let in_the_way: Vec<_> = self
@@ -221,6 +234,7 @@ impl World {
             ..extent
         };
         let mut from = extent.ipa;
+        let mut others = others.iter();
         let done = loop {
             match self
                 .stage2
@@ -228,9 +242,18 @@ impl World {
             {
                 Ok(MapStep::Done(done)) => break Ok(done),
                 Ok(MapStep::More(next)) => {
-                    assert!(from < next && extent.ipas().contains(&next));
+                    let anew = next == extent.ipa;
+                    assert!(anew || from < next && extent.ipas().contains(&next));
                     self.mem.assert_clean();
+                    let gone = from..if anew { extent.ipas().end } else { next };
+                    for old in self.touched(&gone) {
+                        self.map.remove(&old);
+                    }
                     from = next;
+                    if let Some(other) = others.next().filter(|other| other.level > extent.level) {
+                        let ipa = extent.ipa | other.ipa(&geometry) & (extent.size - 1);
+                        self.map_at(ipa, other.level, pa, attributes);
+                    }
                 }
                 Err(error) => break Err(error),
             }
@@ -243,7 +266,7 @@ impl World {
             return;
         }
         assert_eq!(done, Ok(Mapped::Replaced));
-        for old in in_the_way {
+        for old in self.touched(&extent.ipas()) {
             self.map.remove(&old);
         }
         self.map.insert(
@@ -396,7 +419,11 @@ impl World {
             Op::Map(place, pa, attributes) => self.map(place, pa, attributes),
             Op::MapOver(place, pa, attributes, n) => {
                 let size = geometry.span(place.level);
-                self.map_over(place, pa, attributes, budget(n, &(0..size), &geometry));
+                self.map_over(place, pa, attributes, budget(n, &(0..size), &geometry), &[]);
+            }
+            Op::MapOverBeside(place, pa, attributes, n, others) => {
+                let budget = budget(n, &(0..geometry.span(place.level)), &geometry);
+                self.map_over(place, pa, attributes, budget, &others);
             }
             Op::Relax(place, more) => self.relax(place, more),
             Op::SetAccessed(place) => {
