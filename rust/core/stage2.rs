@@ -87,6 +87,7 @@ pub use self::{
         TableRead, //
     },
     range::{
+        Piece,
         Progress,
         Update, //
     },

@@ -4,6 +4,7 @@
 
 use crate::stage2::{
     address::EntryAddr,
+    attributes::MemoryType,
     descriptor::{
         Descriptor,
         Entry, //
@@ -43,6 +44,17 @@ impl Progress {
     }
 }
 
+/// A part of a mapping, or all of it.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Piece {
+    /// The guest's first address.
+    pub ipa: u64,
+    /// The first physical address.
+    pub pa: u64,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
 /// What a step through a range did.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[must_use]
@@ -63,8 +75,7 @@ fn protected(leaf: Descriptor) -> Descriptor {
 /// unmapped. A block that the range touches is meant as a whole. `budget` is the number of entries
 /// that one step visits at most, 0 counting as 1; what no table covers is one entry, however large.
 impl Stage2 {
-    /// Calls `visit` for each mapping that `range` touches, in the order of addresses, to flush it
-    /// from caches for instance.
+    /// Calls `visit` for each mapping that `range` touches, in the order of addresses.
     pub fn for_each_mapping(
         &self,
         mem: &impl TableRead,
@@ -79,6 +90,55 @@ impl Stage2 {
             for ipa in steps.rest_of_table(self, mem, &path) {
                 if let Some(leaf) = self.leaf_in(mem, table, path.level, ipa) {
                     visit(self.mapping(leaf));
+                }
+            }
+        }
+        Progress::of(&steps)
+    }
+
+    /// Calls `visit` for what `range` has of mappings to memory of this type, in the order of
+    /// addresses, to flush it from caches for instance: a block that the range or the step covers in
+    /// part is not meant as a whole.
+    ///
+    /// One step visits `bytes` at most, a multiple of the granule, less than one counting as one.
+    pub fn for_each_piece(
+        &self,
+        mem: &impl TableRead,
+        range: Range<u64>,
+        memory: MemoryType,
+        budget: u32,
+        bytes: u64,
+        mut visit: impl FnMut(Piece),
+    ) -> Progress {
+        let page = self.geometry().span(Level::L3);
+        let mut left = bytes.max(page) & !(page - 1);
+        let mut steps = Steps::new(self.geometry(), range.start, range.end, budget);
+
+        while let Some(ipa) = steps.pending() {
+            let path = self.descend(mem, ipa);
+            let table = path.table(path.level);
+            for ipa in steps.rest_of_table(self, mem, &path) {
+                let Some(leaf) = self.leaf_in(mem, table, path.level, ipa) else {
+                    continue;
+                };
+                let mapping = self.mapping(leaf);
+                if mapping.memory != Some(memory) {
+                    continue;
+                }
+                let start = mapping.ipa.max(range.start);
+                if left == 0 {
+                    return Progress::More(start);
+                }
+                let end = (mapping.ipa + mapping.size).min(range.end);
+                let size = (end - start).min(left);
+                visit(Piece {
+                    ipa: start,
+                    pa: mapping.pa + (start - mapping.ipa),
+                    size,
+                });
+                left -= size;
+                if size < end - start {
+                    return Progress::More(start + size);
                 }
             }
         }

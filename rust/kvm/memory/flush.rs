@@ -2,7 +2,10 @@
 
 //! Cleaning and invalidating all that is mapped.
 
-use crate::memory::guest::Memory;
+use crate::memory::{
+    guest::Memory,
+    mmu::BUDGET, //
+};
 use kvm_core::stage2::{
     MemoryType,
     Progress, //
@@ -12,30 +15,28 @@ use kvm_host::{
     trace, //
 };
 
-/// How many pages a step of a flush cleans with the lock held.
-const FLUSH_BUDGET: u32 = 32;
+/// How many bytes a step of a flush cleans with the lock held: a line takes tens of nanoseconds if it
+/// is dirty, and a block has millions.
+const FLUSH_BYTES: u64 = 256 << 10;
 
 impl Memory {
     /// Cleans and invalidates a part of what is mapped, by address to the Point of Coherency, from a
-    /// guest address on. Returns where to go on, and how many bytes it was.
+    /// guest address on, which may be inside of a block. Returns where to go on, and how many bytes it
+    /// was.
     pub(crate) fn flush_step(&self, from: u64) -> (Option<u64>, u64) {
         let mut bytes = 0;
+        let (range, memory) = (from..u64::MAX, MemoryType::Normal);
         let mut mmu = self.mmu.lock();
         let progress = mmu.with_tables(&self.translation, None, |stage2, tables| {
-            stage2.for_each_mapping(tables, from..u64::MAX, FLUSH_BUDGET, |mapping| {
-                if mapping.memory != Some(MemoryType::Normal) {
-                    return;
-                }
+            stage2.for_each_piece(tables, range, memory, BUDGET, FLUSH_BYTES, |piece| {
                 let mut done = 0;
-                while done < mapping.size {
-                    let some = (mapping.size - done).min(Caches::MAX_BYTES as u64);
-                    let _ = self
-                        .caches
-                        .clean_invalidate(mapping.pa + done, some as usize);
+                while done < piece.size {
+                    let some = (piece.size - done).min(Caches::MAX_BYTES as u64);
+                    let _ = self.caches.clean_invalidate(piece.pa + done, some as usize);
                     done += some;
                 }
-                trace::flush_range(mapping.ipa, mapping.size);
-                bytes += mapping.size;
+                trace::flush_range(piece.ipa, piece.size);
+                bytes += piece.size;
             })
         });
         match progress {

@@ -8,6 +8,7 @@ mod geometry;
 mod memory;
 #[path = "../common/orders.rs"]
 mod orders;
+mod pieces;
 mod shared;
 mod tlbi;
 mod walker;

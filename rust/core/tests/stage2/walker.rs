@@ -32,7 +32,7 @@ use kvm_core::stage2::{
 };
 use proptest::prelude::*;
 
-fn any_place() -> impl Strategy<Value = Place> {
+pub fn any_place() -> impl Strategy<Value = Place> {
     let level = prop_oneof![
         6 => Just(Level::L3),
         2 => Just(Level::L2),

@@ -2,16 +2,25 @@
 /*
  * Shows what a flush of set/way operations reaches: exactly the pages that stage 2
  * maps, each once and in ascending order, at the moments that the rules of
- * rust/core/setway.rs name and at no others. No cache needs to be modelled: what is
- * read is the trace events and the vCPUs' counters.
+ * rust/core/setway.rs name and at no others; a block in pieces, each of which is
+ * cleaned in a bounded time. No cache needs to be modelled: what is read is the trace
+ * events and the vCPUs' counters.
  * Runs on the module, as root.
  */
+#include <errno.h>
 #include <fcntl.h>
 
 #include "kselftest_harness.h"
 #include "setway.h"
 
 #define STEPS		1000
+#define BLOCK_IPA	SLOT_IPA(2 * SLOTS)
+/* The most that the VM's lock is held for. */
+#define MOST		(1UL << 20)
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
 
 /* What a vCPU does in a step. */
 enum op { ISW, CSW, CISW, TTBR, SCTLR };
@@ -363,6 +372,50 @@ TEST_F_TIMEOUT(flush, exactly_what_is_mapped, 280)
 		EXPECT_LT(100, flushes);
 		EXPECT_LT(50, most);
 	}
+}
+
+TEST_F(flush, a_block_in_pieces)
+{
+	unsigned char *room, *block;
+	static struct seen seen;
+	uint64_t next = BLOCK_IPA, i;
+
+	if (!host_is_module())
+		SKIP(return, "C KVM does not say what it flushes");
+	if (module_found("FWB"))
+		SKIP(return, "with FEAT_S2FWB nothing is flushed");
+	write_text("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
+	room = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, room);
+	block = (void *)(((uintptr_t)room + HUGE - 1) & ~(HUGE - 1));
+	if (madvise(block, HUGE, MADV_HUGEPAGE))
+		SKIP(return, "no transparent huge pages");
+	memset(block, 1, HUGE);
+	if (madvise(block, HUGE, MADV_COLLAPSE) && errno != EINVAL)
+		SKIP(return, "no transparent huge pages");
+	ASSERT_EQ(0, vm_memory(&self->vm, 1 + SLOTS, BLOCK_IPA, HUGE, block, 0));
+
+	ASSERT_TRUE(tracing(true));
+	stay_on(0);
+	self->pipe = open(TRACING "/trace_pipe", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ASSERT_LE(0, self->pipe);
+	ASSERT_EQ(0, trace_clear());
+	self->cpu[0].sctlr = SCTLR_OFF;
+	/* A fault that is interrupted maps its page alone. */
+	for (i = 0; i < 16; i++)
+		ASSERT_EQ(GUEST_DONE, call(self, 0, do_write, BLOCK_IPA + i * PAGE));
+	ASSERT_EQ(GUEST_DONE, call(self, 0, do_sctlr, SCTLR_ON));
+	ASSERT_TRUE(look(self->pipe, &seen));
+	EXPECT_EQ(1, seen.toggle);
+	for (i = 0; i < seen.ranges; i++) {
+		if (seen.range[i][0] < BLOCK_IPA)
+			continue;
+		EXPECT_EQ(next, seen.range[i][0]);
+		EXPECT_GE(MOST, seen.range[i][1]);
+		next = seen.range[i][0] + seen.range[i][1];
+	}
+	EXPECT_EQ(BLOCK_IPA + HUGE, next);
+	munmap(room, 2 * HUGE);
 }
 
 TEST_HARNESS_MAIN
