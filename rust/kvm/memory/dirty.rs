@@ -67,7 +67,8 @@ use kvm_core::{
 };
 use kvm_host::{
     abi::KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
-    table_page::publish, //
+    table_page::publish,
+    task_work::is_being_killed, //
 };
 
 /// How many words of a bitmap are copied from or to user space at once: 1 GiB of memory with pages of
@@ -221,7 +222,16 @@ impl Memory {
 
     /// Begins to log what was mapped before, once the slot is found as one that logs: unless all of it
     /// counts as written to, and is protected as the VMM takes it.
+    ///
+    /// Faults go on meanwhile. One that looked the slot up when it did not log has mapped what it found
+    /// by now, and it is protected below, or does not map it; others mark what they make writable, and
+    /// if that is protected below, too, it stays marked.
     pub(super) fn begin_log(&self, slot: &Slot, log: Option<&Log>) {
+        {
+            let mut mmu = self.mmu.lock();
+            mmu.seq.begin(slot.hvas());
+            mmu.seq.end();
+        }
         // Who marks has written before it looks for the slot.
         smp_mb(Full);
         if log.is_some() && self.tracking.sets_initially() {
@@ -255,14 +265,14 @@ impl Memory {
     }
 
     /// Splits blocks into pages, if the VMM wants that before faults do. Memory for the tables may be
-    /// missing: what is left are blocks, which is no error.
+    /// missing, or the thread be killed meanwhile: what is left are blocks, which is no error.
     fn split_blocks(&self, range: Range<u64>) {
         if self.split_chunk() == 0 {
             return;
         }
         let mut reserve = Reserve::new();
         let mut from = range.start;
-        while reserve.top_up(1).is_ok() {
+        while !is_being_killed() && reserve.top_up(1).is_ok() {
             let mut mmu = self.mmu.lock();
             let split = mmu.with_tables(&self.translation, Some(&mut reserve), |stage2, tables| {
                 stage2.split(tables, from..range.end, BUDGET)

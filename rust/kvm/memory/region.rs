@@ -67,17 +67,11 @@ impl Memory {
 
         // Nothing fails from here on.
         let Some(gone) = gone else {
-            // A fault that looked at the old slots and found one has found what is still there; but
-            // it must not map for writing what is to be logged now.
-            let begins = begins_to_log(&change);
-            if let Some(slot) = &begins {
-                self.mmu.lock().seq.begin(slot.hvas());
-            }
+            // A fault that looked at the old slots and found one has found what is still there.
             slots.replace(fresh);
             numbers.follow(&change);
-            if let Some(slot) = &begins {
-                self.begin_log(slot, log.as_deref());
-                self.mmu.lock().seq.end();
+            if let Some(slot) = begins_to_log(&change) {
+                self.begin_log(&slot, log.as_deref());
             }
             return Ok(());
         };

@@ -12,6 +12,7 @@ use crate::orders::{
 };
 use kvm_core::{
     dirty::Bitmap,
+    invalidate::InvalidateSeq,
     word::Word, //
 };
 use std::{
@@ -149,4 +150,84 @@ fn given_back() {
         },
         copied,
     );
+}
+
+/// A slot that begins to log while a vCPU faults.
+#[derive(Default)]
+struct Begin {
+    logs: Scheduled,
+    leaf: Scheduled,
+    marked: Scheduled,
+    memory: Scheduled,
+    copy: Mutex<u64>,
+    /// Used in accesses that are scheduled: its users have the lock of the tables.
+    seq: Mutex<InvalidateSeq>,
+}
+
+impl Begin {
+    /// Does something with the lock of the tables.
+    fn locked<R>(&self, f: impl FnOnce(&mut InvalidateSeq) -> R) -> R {
+        scheduled(|| f(&mut self.seq.lock().unwrap()))
+    }
+
+    /// A vCPU writes. Its fault looks the slot up, and later maps by what it found.
+    fn write(&self, value: u64) {
+        while !self.store(value) {
+            let snapshot = self.locked(|seq| seq.snapshot());
+            let logs = self.logs.load() != 0;
+            self.locked(|seq| {
+                if !seq.must_retry(snapshot, 0..1) {
+                    self.leaf.poke(1);
+                    if logs {
+                        self.marked.poke(1);
+                    }
+                }
+            });
+        }
+    }
+
+    /// The guest's store. Returns whether the leaf allows it.
+    fn store(&self, value: u64) -> bool {
+        scheduled(|| {
+            let writable = self.leaf.peek() != 0;
+            if writable {
+                self.memory.poke(value);
+            }
+            writable
+        })
+    }
+
+    /// The VMM takes what is marked, and copies that.
+    fn collect(&self) {
+        if self.marked.swap(0) != 0 {
+            self.leaf.swap(0);
+            *self.copy.lock().unwrap() = self.memory.load();
+        }
+    }
+}
+
+#[test]
+fn written_while_logging_begins() {
+    let orders = in_all_orders(
+        |shared: &Begin| {
+            shared.write(1);
+            shared.write(2);
+        },
+        |shared| {
+            shared.logs.swap(1);
+            shared.locked(|seq| {
+                seq.begin(0..1);
+                seq.end();
+            });
+            shared.leaf.swap(0);
+            // All of the memory is copied once.
+            *shared.copy.lock().unwrap() = shared.memory.load();
+            shared.collect();
+        },
+        |shared| {
+            shared.collect();
+            assert_eq!(*shared.copy.lock().unwrap(), shared.memory.peek());
+        },
+    );
+    assert!(orders > 100, "{orders}");
 }
