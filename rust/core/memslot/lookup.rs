@@ -53,24 +53,32 @@ pub fn in_gfn_range<C: Chunk>(
 pub struct HvaHit<'a, S> {
     /// The slot.
     pub slot: &'a S,
-    /// Those of its pages that are in the range, one at least.
+    /// Those of its pages that are asked for, one at least.
     pub gfns: Range<u64>,
 }
 
-/// Returns the slots that use any of the VMM's addresses `hvas`, in the order of the guest's.
+/// Returns the slots that use any of the VMM's addresses `hvas` for the guest's page `from` or one
+/// behind it, in the order of the guest's addresses.
 ///
-/// The same memory may be in several slots. All chunks are looked at, of those that have none of the
-/// addresses only the bounds.
+/// The same memory may be in several slots. All chunks from that of `from` on are looked at, of those
+/// that have none of the addresses only the bounds.
 pub fn in_hva_range<C: Chunk>(
     list: &[Listed<C>],
+    from: u64,
     hvas: Range<u64>,
 ) -> impl Iterator<Item = HvaHit<'_, C::Slot>> {
     let (start, end) = (hvas.start, hvas.end);
     list.iter()
+        .skip(chunk_of(list, from).unwrap_or(0))
         .filter(move |chunk| start < chunk.hvas().end && chunk.hvas().start < end)
-        .flat_map(Listed::slots)
+        .flat_map(move |chunk| {
+            let slots = chunk.slots();
+            let before = slots.partition_point(|slot| plain(slot).gfns().end <= from);
+            slots.get(before..).unwrap_or_default()
+        })
         .filter_map(move |slot| {
             let gfns = plain(slot).gfns_of(&hvas);
+            let gfns = gfns.start.max(from)..gfns.end;
             (!gfns.is_empty()).then_some(HvaHit { slot, gfns })
         })
 }

@@ -20,36 +20,53 @@ use kvm_core::stage2::{
 };
 use kvm_host::mmu_notifier::MmuCallbacks;
 
+/// What a slot costs of [`BUDGET`], besides the entries for its pages: finding it, and the TLBs.
+const SLOT_COST: u64 = 7;
+
 impl Memory {
     /// Calls `step` with what the guest has of some of the VMM's addresses, as often as it is not done
     /// with that, and with the lock of the tables each time.
     ///
-    /// That may be all of a large VM's memory, but one call of `step` is bounded. Nothing sleeps.
+    /// That may be all of a large VM's memory, or as many slots as a VM can have, but what is done
+    /// while the lock is held is bounded. Nothing sleeps.
     fn for_hvas(
         &self,
         hvas: &Range<u64>,
         mut step: impl FnMut(&mut Stage2, &mut Tables<'_>, Range<u64>) -> Progress,
     ) {
         let mut from = 0;
-        loop {
-            let mut mmu = self.mmu.lock();
-            // The slots may change meanwhile, and whoever changes one unmaps it. Those by which
-            // somebody has mapped anything are seen here: they looked before they had the lock.
-            let hit = {
-                let rcu = rcu::read_lock();
-                let mut hits = self.slots.read_rcu(&rcu).in_hvas(hvas.clone());
-                hits.find(|gpas| gpas.end > from)
-            };
-            let Some(gpas) = hit else { break };
-            let rest = from.max(gpas.start)..gpas.end;
-
-            from = match mmu.with_tables(&self.translation, None, |stage2, tables| {
-                step(stage2, tables, rest)
-            }) {
-                Progress::Done => gpas.end,
-                Progress::More(next) => next,
-            };
+        while let Progress::More(next) = self.for_some_hvas(from, hvas, &mut step) {
+            from = next;
         }
+    }
+
+    /// As [`Self::for_hvas`], from a guest address on, as far as one hold of the lock goes.
+    fn for_some_hvas(
+        &self,
+        from: u64,
+        hvas: &Range<u64>,
+        mut step: impl FnMut(&mut Stage2, &mut Tables<'_>, Range<u64>) -> Progress,
+    ) -> Progress {
+        let mut mmu = self.mmu.lock();
+        let rcu = rcu::read_lock();
+        let mut left = u64::from(BUDGET);
+
+        // The slots may change meanwhile, and whoever changes one unmaps it. Those by which somebody
+        // has mapped anything are seen here: they looked before they had the lock.
+        for gpas in self.slots.read_rcu(&rcu).in_hvas(from, hvas.clone()) {
+            if left == 0 {
+                return Progress::More(gpas.start);
+            }
+            let pages = (gpas.end - gpas.start) / PAGE_SIZE as u64;
+            let progress = mmu.with_tables(&self.translation, None, |stage2, tables| {
+                step(stage2, tables, gpas)
+            });
+            if let Progress::More(_) = progress {
+                return progress;
+            }
+            left = left.saturating_sub(pages + SLOT_COST);
+        }
+        Progress::Done
     }
 }
 

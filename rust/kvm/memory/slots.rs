@@ -119,10 +119,15 @@ impl Slots {
         memslot::find(&self.list, numbers.first_page(id)?)
     }
 
-    /// The guest addresses that use some of the VMM's, in order, from the first beyond `from`.
-    pub(super) fn in_hvas(&self, hvas: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
+    /// The guest addresses that use some of the VMM's, in order; of those in the page of `from` and
+    /// behind it.
+    pub(super) fn in_hvas(
+        &self,
+        from: u64,
+        hvas: Range<u64>,
+    ) -> impl Iterator<Item = Range<u64>> + '_ {
         let page = PAGE_SIZE as u64;
-        memslot::in_hva_range(&self.list, hvas)
+        memslot::in_hva_range(&self.list, from / page, hvas)
             .map(move |hit| hit.gfns.start * page..hit.gfns.end * page)
     }
 

@@ -12,6 +12,7 @@ use kvm_core::{
         in_hva_range,
         remove,
         Change,
+        Chunk,
         Errno,
         Flags,
         Limits,
@@ -39,6 +40,7 @@ use model::{
 };
 use proptest::prelude::*;
 use std::{
+    cell::Cell,
     ops::Range,
     rc::Rc, //
 };
@@ -93,6 +95,7 @@ fn any_request() -> impl Strategy<Value = Request> {
 }
 
 /// Looks things up as the table does, and in all slots one by one.
+/// `range` is one of the guest's pages, from the first of which on `hvas` are looked for, too.
 fn lookups(slots: &Slots, range: Range<u64>, hvas: Range<u64>) -> Result<(), TestCaseError> {
     for gfn in 0..40 {
         let expected = slots.iter().find(|slot| slot.gfns().contains(&gfn));
@@ -115,9 +118,11 @@ fn lookups(slots: &Slots, range: Range<u64>, hvas: Range<u64>) -> Result<(), Tes
         .collect();
     prop_assert_eq!(found, expected);
 
-    let found: Vec<_> = in_hva_range(&slots.list, hvas.clone())
-        .flat_map(|hit| hit.gfns.map(|gfn| (hit.slot.id(), gfn)))
-        .collect();
+    let hits = |from| -> Vec<_> {
+        in_hva_range(&slots.list, from, hvas.clone())
+            .flat_map(|hit| hit.gfns.map(|gfn| (hit.slot.id(), gfn)))
+            .collect()
+    };
     let expected: Vec<_> = slots
         .iter()
         .flat_map(|slot| {
@@ -129,7 +134,12 @@ fn lookups(slots: &Slots, range: Range<u64>, hvas: Range<u64>) -> Result<(), Tes
         .filter(|(_, _, hva)| *hva < hvas.end && hvas.start < hva + PAGE && !hvas.is_empty())
         .map(|(id, gfn, _)| (id, gfn))
         .collect();
-    prop_assert_eq!(found, expected);
+    prop_assert_eq!(&hits(0), &expected);
+    let behind: Vec<_> = expected
+        .into_iter()
+        .filter(|(_, gfn)| *gfn >= range.start)
+        .collect();
+    prop_assert_eq!(hits(range.start), behind);
     Ok(())
 }
 
@@ -339,6 +349,50 @@ fn all_slots() {
     assert_eq!(find(&slots.list, u64::from(count) * 512), None);
 }
 
+/// A chunk that counts how often its slots are looked at.
+struct Counted(Vec<Slot>, Rc<Cell<usize>>);
+
+impl Chunk for Counted {
+    type Slot = Slot;
+
+    fn slots(&self) -> &[Slot] {
+        self.1.set(self.1.get() + 1);
+        &self.0
+    }
+}
+
+/// All slots have the same memory: who goes on behind each of them begins at none of those before.
+#[test]
+fn going_on_behind_a_slot() {
+    let mut slots = Slots::new();
+    for slot in 0..4096 {
+        let at = u64::from(slot) * PAGE;
+        let made = set(
+            &mut slots,
+            &request(slot, 0, at, PAGE, 0x1000_0000),
+            &LIMITS,
+        );
+        assert!(made.is_ok());
+    }
+    let looks = Rc::new(Cell::new(0));
+    let list: Vec<_> = slots
+        .list
+        .iter()
+        .filter_map(|chunk| Listed::new(Counted(chunk.slots().to_vec(), looks.clone())))
+        .collect();
+    looks.set(0);
+
+    let (mut from, mut count) = (0, 0);
+    while let Some(hit) = in_hva_range(&list, from, 0x1000_0000..0x1000_1000).next() {
+        assert_eq!(hit.gfns, count..count + 1);
+        from = hit.gfns.end;
+        count += 1;
+    }
+    assert_eq!(count, 4096);
+    // One chunk each time, two where one ends.
+    assert!(looks.get() <= 4096 + 2 * list.len(), "{}", looks.get());
+}
+
 #[test]
 fn messages() {
     let refused = |r| Region::check(&r, &LIMITS).unwrap_err().to_string();
@@ -357,7 +411,7 @@ fn nothing_is_found_where_nothing_is() {
     let none = Slots::new().list;
     assert_eq!(find(&none, 0), None);
     assert_eq!(in_gfn_range(&none, 0..u64::MAX).count(), 0);
-    assert_eq!(in_hva_range(&none, 0..u64::MAX).count(), 0);
+    assert_eq!(in_hva_range(&none, 0, 0..u64::MAX).count(), 0);
     assert!(remove(&none, 0).is_none());
     assert!(Listed::new(Shared(Rc::new(Vec::new()))).is_none());
     assert_eq!(SlotId::new(32767), None);
