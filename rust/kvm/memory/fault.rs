@@ -148,7 +148,8 @@ impl Memory {
             },
         };
         let mut extent = self.geometry.largest_extent(&backing);
-        if !self.keep_up(&page, &extent, upkeep)? {
+        // The host may map what is several pages to it by one entry, of which this keeps only its own.
+        if !self.keep_up(&page, &extent, upkeep).unwrap_or(false) {
             extent = self.geometry.page(&backing);
             self.keep_up(&page, &extent, upkeep)?;
         }
