@@ -38,25 +38,23 @@ use kvm_core::{
 use proptest::prelude::*;
 use std::cell::Cell;
 
-/// A GIC with which something is done once, just before the n-th time that a vCPU asks it something.
-struct Interfered<'a> {
+/// A GIC with which something is done just before a vCPU asks it something.
+struct Interfered<'a, F> {
     machine: &'a Machine,
+    /// What, by how often it was asked before.
+    other: F,
     looks: Cell<usize>,
-    other: Other,
-    seen: Cell<Option<u32>>,
 }
 
-impl Interfered<'_> {
+impl<F: Fn(usize)> Interfered<'_, F> {
     fn look(&self) {
         let looks = self.looks.get();
-        self.looks.set(looks.wrapping_sub(1));
-        if looks == 0 {
-            self.seen.set(Some(self.other.on_machine(self.machine)));
-        }
+        self.looks.set(looks + 1);
+        (self.other)(looks);
     }
 }
 
-impl Interrupts for Interfered<'_> {
+impl<F: Fn(usize)> Interrupts for Interfered<'_, F> {
     type Cell = CellWord;
 
     fn vcpus(&self) -> usize {
@@ -248,11 +246,15 @@ proptest! {
         wanted.push((second, first, Snapshot::of_model(&after)));
 
         let machine = &pair.machine;
+        let seen = Cell::new(None);
         let interfered = Interfered {
             machine,
-            looks: Cell::new(looks),
-            other,
-            seen: Cell::new(None),
+            other: |look: usize| {
+                if look == looks {
+                    seen.set(Some(other.on_machine(machine)));
+                }
+            },
+            looks: Cell::new(0),
         };
         let cpu = &machine.cpus[0];
         let mut interface = cpu.interface.borrow_mut();
@@ -264,8 +266,51 @@ proptest! {
             None => interface.read(&interfered, &cpu.candidates, GICC_IAR, AccessSize::Word),
         };
         drop(interface);
-        let seen = interfered.seen.get().unwrap_or_else(|| other.on_machine(machine));
+        let seen = seen.get().unwrap_or_else(|| other.on_machine(machine));
         let got = (own, seen, Snapshot::of(machine));
         prop_assert!(wanted.contains(&got), "{:?}\nis none of\n{:?}", got, wanted);
     }
+}
+
+/// Somebody gives the only interrupt another priority whenever the vCPU asks about it: reading GICC_IAR
+/// comes to an end all the same, and the interrupt is there when they stop.
+#[test]
+fn a_rival_that_never_stops() {
+    let mut pair = Pair::new(64, 2);
+    pair.start(0);
+    let vcpus = At {
+        offset: 0x800 + 40,
+        size: 1,
+    };
+    pair.step(Step::DistWrite(Who::Guest, 0, vcpus, 1));
+    pair.step(Step::Line(0, 40, true));
+    // What is marked beside it is settled.
+    pair.compare();
+
+    let machine = &pair.machine;
+    let cpu = &machine.cpus[0];
+    let interfered = Interfered {
+        machine,
+        other: |look: usize| {
+            assert!(look < 100);
+            let priority = At {
+                offset: 0x400 + 40,
+                size: 1,
+            };
+            Other::Write(priority, (look as u32 % 16) << 3).on_machine(machine);
+        },
+        looks: Cell::new(0),
+    };
+    let id =
+        cpu.interface
+            .borrow_mut()
+            .read(&interfered, &cpu.candidates, GICC_IAR, AccessSize::Word);
+    assert_eq!(id, 1023);
+    assert!(!machine.irq(0, 40).active());
+    assert!(machine.enter(0).irq);
+    let id = cpu
+        .interface
+        .borrow_mut()
+        .read(machine, &cpu.candidates, GICC_IAR, AccessSize::Word);
+    assert_eq!(id, 40);
 }

@@ -52,6 +52,9 @@ const MIN_BPR: Bits<3> = Bits::of::<{ PRIORITY_SHIFT as u64 - 1 }>();
 /// The least one of group 1.
 const MIN_ABPR: Bits<3> = Bits::of::<{ PRIORITY_SHIFT as u64 }>();
 
+/// How often GICC_IAR chooses an interrupt that somebody else changes before it is taken.
+const TAKE_ROUNDS: u32 = 4;
+
 /// No interrupt.
 const SPURIOUS: u32 = 1023;
 
@@ -451,8 +454,9 @@ impl CpuInterface {
         alias: bool,
     ) -> u32 {
         self.changed = true;
-        // Again only if somebody else has changed the interrupt since it was chosen.
-        loop {
+        // Again only if somebody else has changed the interrupt since it was chosen. Others can do that
+        // for ever, and interrupts may be off here: it is a spurious one then, and still signalled.
+        for _ in 0..TAKE_ROUNDS {
             let pending = self
                 .highest(interrupts, candidates)
                 .filter(|pending| self.has_sufficient_priority(*pending));
@@ -465,6 +469,7 @@ impl CpuInterface {
                 return pending.id();
             }
         }
+        SPURIOUS
     }
 
     /// The guest writes GICC_EOIR or its alias.
