@@ -63,13 +63,15 @@ pub enum Polled {
 }
 
 /// Looks for `news` until the host's counter is `until`. With preemption and interrupts on.
+///
+/// There may be news without end that are of no use: what the thread is wanted for comes first.
 pub fn poll(until: u64, mut news: impl FnMut() -> bool) -> Polled {
     loop {
-        if news() {
-            return Polled::News;
-        }
         if thread_flags() & bindings::kvm_vhe_thread_flags_KVM_VHE_WANTED as usize != 0 {
             return Polled::Wanted;
+        }
+        if news() {
+            return Polled::News;
         }
         if time::counter() >= until {
             return Polled::Over;
