@@ -24,7 +24,11 @@ use kernel::{
         PAGE_SIZE, //
     },
     prelude::*,
-    sync::atomic::Atomic, //
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Release, //
+    },
 };
 use kvm_core::dirty::{
     Entries,
@@ -131,11 +135,11 @@ impl Entries for RingPages {
 
     #[inline]
     fn taken(&self) -> u32 {
-        relaxed::load(&self.taken)
+        self.taken.load(Acquire)
     }
 
     #[inline]
     fn set_taken(&self, count: u32) {
-        relaxed::store(&self.taken, count);
+        self.taken.store(count, Release);
     }
 }

@@ -95,10 +95,11 @@ pub trait Entries {
     /// Changes what [`Self::put`] returns.
     fn set_put(&self, count: u32);
 
-    /// Returns how many pages were taken out. Wraps around.
+    /// Returns how many pages were taken out; what is read or written afterwards is not older. Wraps
+    /// around.
     fn taken(&self) -> u32;
 
-    /// Changes what [`Self::taken`] returns.
+    /// Changes what [`Self::taken`] returns; who reads that sees what was written before.
     fn set_taken(&self, count: u32);
 }
 
@@ -181,6 +182,7 @@ impl<E: Entries> Ring<E> {
         }
         let page = self.entries.page(at);
 
+        // Before the entry can be used again, whose flags are the vCPU's then.
         self.entries.set_flags(at, 0);
         self.entries.set_taken(count.wrapping_add(1));
         Some(page)

@@ -66,6 +66,8 @@ impl Entries for Memory {
     }
 
     fn set_taken(&self, count: u32) {
+        // From now on the vCPU may use the entry, and nobody else touches it.
+        assert_eq!(self.flags(self.taken.get() % ENTRIES), 0);
         self.taken.set(count);
     }
 }
