@@ -45,6 +45,12 @@ use kvm_host::{
 /// How many resamplers of an interrupt are told in the moment in which the guest has ended it.
 const AT_ONCE: usize = 8;
 
+/// The most resamplers of a VM, one for each GSI: who changes them goes through all with interrupts off.
+const MAX_RESAMPLERS: usize = MAX_ROUTES;
+
+/// How many are copied at once.
+const COPY_AT_ONCE: usize = 64;
+
 /// A level-triggered GSI whose user wants to know when the guest has ended its interrupt, to raise it
 /// again if there is a reason to.
 #[derive(Clone)]
@@ -260,12 +266,22 @@ impl Routes {
     }
 
     /// A copy of the resamplers, with room for some more. For who holds `changes`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
     fn copy(&self, more: usize) -> Result<KVec<Resampler>> {
         // The room is made before the lock, under which nothing may sleep, is taken.
         let len = self.resamplers.lock().len();
         let mut all = KVec::with_capacity(len + more, GFP_KERNEL_ACCOUNT)?;
 
-        all.extend_from_slice(&self.resamplers.lock(), GFP_ATOMIC)?;
+        // Nobody changes them between the steps.
+        while all.len() < len {
+            let resamplers = self.resamplers.lock();
+            let some = all.len()..len.min(all.len() + COPY_AT_ONCE);
+
+            all.extend_from_slice(resamplers.get(some).ok_or(EINVAL)?, GFP_ATOMIC)?;
+        }
         Ok(all)
     }
 
@@ -283,9 +299,12 @@ impl Routes {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`, also if there are too many.
     pub(crate) fn add_resampler(&self, gsi: u32, eventfd: Arc<EventFd>) -> Result {
         let mut last = self.changes.lock();
+        if relaxed::load(&self.count) as usize >= MAX_RESAMPLERS {
+            return Err(ENOMEM);
+        }
         let mut all = self.copy(1)?;
 
         *last += 1;

@@ -218,6 +218,38 @@ TEST_F(irqfd, many_users_of_a_line)
 	}
 }
 
+/* There may be as many as there are GSIs. */
+TEST_F(irqfd, most)
+{
+	enum { MOST = 4096 };
+	static int fds[MOST + 1];
+	unsigned int i;
+
+	if (!host_is_module())
+		SKIP(return, "C KVM has no limit");
+	ASSERT_LE(MOST + 50, raise_nofile(MOST + 50));
+	for (i = 0; i <= MOST; i++) {
+		fds[i] = eventfd(0, EFD_NONBLOCK);
+		ASSERT_LE(0, fds[i]);
+	}
+	for (i = 0; i < MOST; i++)
+		ASSERT_EQ(irqfd(&self->vm, fds[i], i, RESAMPLE, self->other), 0);
+	EXPECT_EQ(irqfd(&self->vm, fds[MOST], 5, RESAMPLE, self->other), -ENOMEM);
+	/* Those that are not resampled do not count. */
+	EXPECT_EQ(irqfd(&self->vm, fds[MOST], 5, 0, -1), 0);
+	EXPECT_EQ(irqfd(&self->vm, fds[MOST], 5, DEASSIGN, -1), 0);
+	EXPECT_EQ(irqfd(&self->vm, fds[5], 5, DEASSIGN, -1), 0);
+	EXPECT_EQ(irqfd(&self->vm, fds[MOST], 5, RESAMPLE, self->other), 0);
+	/* The last one works as the first one does. */
+	ASSERT_EQ(start(&self->vcpu, LEVEL, &self->thread), 0);
+	ring(fds[MOST]);
+	EXPECT_EQ(rings(self->other), 1);
+	EXPECT_EQ(self->vcpu.area->data[37], 1);
+	EXPECT_EQ(stop(&self->vm, &self->vcpu, self->thread), 1);
+	for (i = 0; i <= MOST; i++)
+		close(fds[i]);
+}
+
 /* When the last user of a line goes, it goes down. */
 TEST_F(irqfd, lowered_when_deassigned)
 {
