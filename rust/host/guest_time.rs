@@ -32,14 +32,15 @@ pub fn with_guest_time<R>(irqs: &mut IrqsOff, f: impl FnOnce(&mut IrqsOff) -> R)
 }
 
 /// Enters the guest that the assembly finds in `context`, and returns what it returns when the guest
-/// is left. In between RCU takes the CPU for one in user space, and lockdep takes interrupts for on.
+/// is left. In between RCU takes the CPU for one in user space, and lockdep takes interrupts for on: no
+/// read-side critical section lasts longer, so what stands for one is borrowed exclusively.
 ///
 /// # Safety
 ///
 /// `context` is what `kvm_vhe_enter()` takes, and all else that it relies on is so: the CPU's
 /// registers hold the state of a guest that may run here.
 #[inline]
-pub(crate) unsafe fn run_guest(_irqs: &IrqsOff, context: *mut c_void) -> u64 {
+pub(crate) unsafe fn run_guest(_irqs: &mut IrqsOff, context: *mut c_void) -> u64 {
     // SAFETY: Interrupts are off (`_irqs`); the rest is this function's contract.
     unsafe { kvm_vhe_run_guest(context) }
 }

@@ -59,7 +59,8 @@ impl IrqsOff {
 
 /// Runs `f` with interrupts and preemption off. `f` must not sleep.
 ///
-/// May be used wherever the kernel runs, also where interrupts are off already.
+/// May be used wherever the kernel runs, also where interrupts are off already. What takes an outer
+/// proof exclusively is not for code inside of an inner section, which the compiler does not see.
 #[inline]
 pub fn with_irqs_off<R>(f: impl FnOnce(&mut IrqsOff) -> R) -> R {
     // SAFETY: Both may be switched off anywhere; they are as before after the below, since `f`

@@ -57,8 +57,10 @@ impl<T: Load> Loaded<'_, T> {
     }
 
     /// Runs the guest until its next exit. [`None`] if the vCPU could not be loaded.
+    ///
+    /// RCU does not wait for the CPU meanwhile: nothing that is borrowed from `irqs` lasts longer.
     #[inline(always)]
-    pub fn enter(&self, irqs: &IrqsOff) -> Option<Exit> {
+    pub fn enter(&self, irqs: &mut IrqsOff) -> Option<Exit> {
         let cpu = self.vcpu.cpu();
 
         // SAFETY: It is loaded, by the notifier that this value stands for, on this thread.

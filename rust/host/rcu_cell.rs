@@ -96,9 +96,9 @@ impl<T> RcuCell<T> {
     /// The value, for who has interrupts off.
     #[inline(always)]
     pub fn read<'a>(&'a self, _irqs: &'a IrqsOff) -> &'a T {
-        // SAFETY: Interrupts are off as long as `_irqs` is borrowed, in code that RCU watches (it does
-        // not while a guest runs, and that is inside of one function, `kvm_vhe_run_guest()`). So this
-        // is a read-side critical section (`Documentation/RCU/whatisRCU.rst`, section 7).
+        // SAFETY: Interrupts are off as long as `_irqs` is borrowed, in code that RCU watches: it does
+        // not while a guest runs, for which `run_guest()` borrows the proof exclusively. So this is a
+        // read-side critical section (`Documentation/RCU/whatisRCU.rst`, section 7).
         unsafe { self.get() }
     }
 

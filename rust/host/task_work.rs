@@ -84,7 +84,7 @@ pub fn yield_cpu() {
 /// To be called with interrupts off, before the last [`work_pending`]: on a CPU without a tick
 /// (`nohz_full=`) RCU callbacks that wait are handed on now.
 #[inline]
-pub fn prepare_guest_entry(_irqs: &IrqsOff) {
+pub fn prepare_guest_entry(_irqs: &mut IrqsOff) {
     // SAFETY: Interrupts are off.
     unsafe { bindings::kvm_vhe_prepare_guest_entry() };
 }

@@ -152,7 +152,7 @@ impl LoadedHere<'_> {
     }
 
     /// Runs the guest until its next exit.
-    pub fn enter(&self) -> Exit {
+    pub fn enter(&mut self) -> Exit {
         // SAFETY: This value stands for its being loaded.
         unsafe { self.vcpu.enter(self.irqs) }
     }
@@ -164,7 +164,7 @@ impl LoadedHere<'_> {
 
     /// Enters the guest with general registers that are not mapped: a fault in the world switch, which
     /// the kernel does not survive. Returns if there was none.
-    pub fn enter_unmapped(&self, context: &mut UnmappedContext) {
+    pub fn enter_unmapped(&mut self, context: &mut UnmappedContext) {
         let from = (&raw const self.vcpu.switch).cast::<u8>();
         let to = context.0.as_mut_ptr();
 

@@ -34,8 +34,7 @@ impl VcpuCpu {
     ///
     /// The vCPU is loaded on this CPU.
     #[inline]
-    pub(crate) unsafe fn enter(&self, irqs: &IrqsOff) -> Exit {
-        let cpu = irqs.cpu();
+    pub(crate) unsafe fn enter(&self, irqs: &mut IrqsOff) -> Exit {
         let regs = &self.switch.regs;
         let poe = regs.loaded().contains(Feature::S1POE);
         let mut host_por = 0;
@@ -67,7 +66,7 @@ impl VcpuCpu {
         let debug = (host_mdscr | mdscr) & MDSCR_ACTIVE != 0;
         let pstate = self.switch.pstate.get();
         if debug {
-            self.load_debug(mdscr, cpu);
+            self.load_debug(mdscr, irqs.cpu());
         }
 
         // SAFETY: The context is in the layout that the assembly expects, the vCPU is loaded, and
@@ -75,7 +74,7 @@ impl VcpuCpu {
         let code = unsafe { run_guest(irqs, (&raw const self.switch).cast_mut().cast()) };
 
         if debug {
-            self.put_debug(host_mdscr, cpu);
+            self.put_debug(host_mdscr, irqs.cpu());
             if (code & 0xff) as u32 == bindings::KVM_VHE_CODE_SYNC {
                 self.keep_step_state(pstate);
             }
