@@ -47,6 +47,9 @@ const BUDGET: u32 = 4096;
 /// What it costs to look at a word, in LPIs.
 const WORD_COST: u32 = 8;
 
+/// What it costs to pass one on to another vCPU.
+const PASS_COST: u32 = 16;
+
 /// The LPIs that wait for a vCPU, in words that their owner made.
 pub struct Waiting<S>(S);
 
@@ -58,7 +61,9 @@ pub trait Look {
     /// Calls `f` for each that `bits` has a bit for, in order, with the bit's number. Bit 0 is for
     /// `first`, whose number is a multiple of 64. [`None`] stands for one that does not wait for the
     /// vCPU.
-    fn look(&mut self, first: IntId, bits: u64, f: impl FnMut(u32, Option<Irq>));
+    ///
+    /// Returns how many of those wait for another vCPU, and were passed on to it.
+    fn look(&mut self, first: IntId, bits: u64, f: impl FnMut(u32, Option<Irq>)) -> u32;
 }
 
 /// What there is beside those that [`Waiting::first`] has found.
@@ -212,11 +217,11 @@ impl<S> Waiting<S> {
                         Some(left) => budget = left,
                         None => return Rest::Unknown,
                     }
-                    let mut visit = self.visit(level, at, lpis, &mut f);
+                    let mut visit = self.visit(level, at, lpis, &mut budget, &mut f);
                     if let Visit::Nothing = visit {
                         clear(hints, 1 << m);
                         budget = budget.saturating_sub(waiting);
-                        visit = self.visit(level, at, lpis, &mut f);
+                        visit = self.visit(level, at, lpis, &mut budget, &mut f);
                         if !matches!(visit, Visit::Nothing) {
                             self.hint(level, at);
                         }
@@ -239,12 +244,13 @@ impl<S> Waiting<S> {
     }
 
     /// Calls `f` with those of a level in a word, until it returns false, and removes those that do not
-    /// wait.
+    /// wait. Takes what it costs to pass some on from the budget.
     fn visit<W: Word>(
         &self,
         level: usize,
         at: usize,
         lpis: &mut impl Look,
+        budget: &mut u32,
         f: &mut impl FnMut(IntId, Irq) -> bool,
     ) -> Visit
     where
@@ -261,7 +267,7 @@ impl<S> Waiting<S> {
         if bits == 0 {
             return visit;
         }
-        lpis.look(first, bits, |bit, irq| {
+        let mut passed = lpis.look(first, bits, |bit, irq| {
             match (irq, IntId::lpi(number + bit)) {
                 (Some(irq), Some(intid)) => {
                     if level_of(irq.priority()) == level && !matches!(visit, Visit::Enough) {
@@ -277,12 +283,13 @@ impl<S> Waiting<S> {
         });
         if gone != 0 {
             clear(word, gone);
-            lpis.look(first, gone, |bit, irq| {
+            passed += lpis.look(first, gone, |bit, irq| {
                 if let (Some(irq), Some(intid)) = (irq, IntId::lpi(number + bit)) {
                     self.mark(intid, irq.priority());
                 }
             });
         }
+        *budget = budget.saturating_sub(passed * PASS_COST);
         visit
     }
 }

@@ -77,7 +77,7 @@ struct OfVcpu<'a> {
 }
 
 impl Look for OfVcpu<'_> {
-    fn look(&mut self, first: IntId, bits: u64, mut f: impl FnMut(u32, Option<Irq>)) {
+    fn look(&mut self, first: IntId, bits: u64, mut f: impl FnMut(u32, Option<Irq>)) -> u32 {
         let mut moved: u64 = 0;
 
         self.vgic.lpis().look(first, bits, |bit, lpi| {
@@ -91,6 +91,7 @@ impl Look for OfVcpu<'_> {
             }
             f(bit, irq.filter(|_| owner == Some(self.vcpu)));
         });
+        let passed = moved.count_ones();
         // Nobody is kicked under the table's lock.
         while moved != 0 {
             let moving = IntId::lpi(first.get() + moved.trailing_zeros());
@@ -102,6 +103,7 @@ impl Look for OfVcpu<'_> {
                 }
             }
         }
+        passed
     }
 }
 

@@ -40,7 +40,7 @@ impl Table {
 }
 
 impl Look for &Table {
-    fn look(&mut self, first: IntId, bits: u64, mut f: impl FnMut(u32, Option<Irq>)) {
+    fn look(&mut self, first: IntId, bits: u64, mut f: impl FnMut(u32, Option<Irq>)) -> u32 {
         for bit in (0..64).filter(|bit| bits & (1 << bit) != 0) {
             let irq = IntId::lpi(first.get() + bit).and_then(|intid| self.lpis.get(&intid));
             f(
@@ -49,6 +49,7 @@ impl Look for &Table {
                     .filter(|irq| !irq.listed() && irq.is_candidate() && irq.owner() == Some(0)),
             );
         }
+        0
     }
 }
 
