@@ -132,6 +132,8 @@ static const struct probe {
 	{ "ICC_CTLR_EL1", RW, MRS(3, 0, 12, 12, 4), NEVER, 0, 0 },
 	{ "ICC_IGRPEN1_EL1", RW, MRS(3, 0, 12, 12, 7), NEVER, 0, 0 },
 	{ "ICC_SGI1R_EL1", W, MRS(3, 0, 12, 11, 5), NEVER, 0, 0 },
+	{ "ICC_ASGI1R_EL1", W, MRS(3, 0, 12, 11, 6), NEVER, 0, 0 },
+	{ "ICC_SGI0R_EL1", W, MRS(3, 0, 12, 11, 7), NEVER, 0, 0 },
 	{ "ICC_DIR_EL1", W, MRS(3, 0, 12, 11, 1), NEVER, 0, 0 },
 	/* Of the exception levels above. */
 	{ "HCR_EL2", RW, MRS(3, 4, 1, 1, 0), NEVER, 0, 0 },
@@ -321,6 +323,49 @@ TEST_F(undef, el0)
 	if (variant->masked)
 		take_away(&self->vcpu);
 	check(_metadata, self, run_all_el0, true);
+}
+
+/* The nth word of the area's data as an instruction, and what it came to in its place. */
+GUEST uint64_t sends(uint64_t value);
+GUEST uint64_t sends(uint64_t value)
+{
+	struct guest_area *area = guest_area();
+	uint64_t i, before;
+
+	area->catch = 1;
+	for (i = 0; i < 3; i++) {
+		before = area->caught;
+		guest_execute(area->data[i], value);
+		area->data[i] = area->caught == before ? ~0UL : area->esr;
+	}
+	area->catch = 0;
+	return 0;
+}
+
+/*
+ * CVE-2024-46707: SGIs that a guest sends where its VM has no GICv3 were emulated with the one that is
+ * not there. To itself, to others and to all; also while the VM's ID registers say that it has a GIC.
+ */
+TEST_F(undef, cve_2024_46707_sgis_without_a_gic)
+{
+	static const uint64_t values[] = {
+		0, 1, 3UL << 24 | 0xffff, 1UL << 40, 1UL << 16 | 1, ~0UL,
+	};
+	unsigned int v, op2;
+
+	/* Where it may be said; it is refused elsewhere, and all is as it was. */
+	if (!variant->masked)
+		vcpu_set_reg(&self->vcpu, PFR0, vcpu_reg(&self->vcpu, PFR0) | 1UL << 24);
+	for (v = 0; v < ARRAY_LEN(values); v++) {
+		for (op2 = 5; op2 < 8; op2++)
+			self->vcpu.area->data[op2 - 5] = MRS(3, 0, 12, 11, op2) & ~0x00200000u;
+		ASSERT_EQ(0, guest_finish(&self->vcpu, sends, values[v], GUEST_MMU));
+		for (op2 = 5; op2 < 8; op2++) {
+			EXPECT_EQ(UNDEFINED, self->vcpu.area->data[op2 - 5]) {
+				TH_LOG("op2 %u with %#lx", op2, values[v]);
+			}
+		}
+	}
 }
 
 TEST_HARNESS_MAIN
