@@ -14,12 +14,18 @@
 #define ITS_DEVICE	1
 #define ITS_EVENTS	16
 #define LPI(n)		(8192 + (n))
+/* Each LPI's priority and whether it is enabled, a byte for each from LPI(0) on. */
+#define ITS_CONFIG	(ITS_MEM + 0x40000)
 
 /*
  * Gives the VM, which has its vCPUs, a GIC and an ITS whose events go to the first of
  * them, all LPIs enabled: the ITS's descriptor, or an error. mem is at ITS_MEM.
  */
 int vm_gic_and_its(struct vm *vm, unsigned char *mem);
+/* The same for devices that there are, and that are initialised. */
+int its_prepare(int gic, int its, unsigned char *mem);
+/* A command, carried out when this returns 0, where nobody else sends any. */
+int its_command(int its, unsigned char *mem, uint64_t w0, uint64_t w1, uint64_t w2);
 /* KVM_SIGNAL_MSI with the doorbell's address. */
 int vm_message(struct vm *vm, uint32_t device, uint32_t event);
 
