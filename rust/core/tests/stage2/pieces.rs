@@ -77,7 +77,7 @@ proptest! {
         let page = world.geometry().span(Level::L3);
         let range = world.range(ends.0, ends.1);
         let start = (range.start + odd.0 % (range.end - range.start)) & !(page - 1);
-        let range = start..start + (odd.1 % (range.end - start) & !(page - 1)) + page;
+        let range = start..start + ((odd.1 % (range.end - start)) & !(page - 1)) + page;
 
         let mut expected = Vec::new();
         let all = world.stage2.for_each_mapping(&world.mem, range.clone(), u32::MAX, |m| {
