@@ -91,11 +91,12 @@ impl Run<'_> {
         let end = start.saturating_add(self.vm.cpus.counter_frequency().ticks(interval));
 
         loop {
+            // Before the look: a timer that is over has no such moment, and is found by that.
+            let next = self.timers.next(until).map_or(end, |next| next.min(end));
             // All that it may be. Then only for what says that it may have changed.
             if self.has_wake_up() || self.timers.is_over(until) {
                 return true;
             }
-            let next = self.timers.next(until).map_or(end, |next| next.min(end));
             let polled = halt_poll::poll(next, || self.has_news());
             if polled == Polled::Wanted || time::counter() >= end {
                 return false;
