@@ -2,11 +2,12 @@
 
 //! A VM's interrupts in memory, and a CPU with a virtual CPU interface as IHI 0069 has it.
 
+pub use crate::cell::CellWord;
 use kvm_core::{
     bits::Bits,
     psci::Affinity,
     vgic::{
-        candidates::{Candidates, Word},
+        candidates::Candidates,
         cell::IrqCell,
         interrupts::{Groups, Interrupts},
         intid::{IntId, PRIVATE},
@@ -16,39 +17,6 @@ use kvm_core::{
     },
 };
 use std::cell::{Cell, RefCell};
-
-/// A word that one thread uses.
-#[derive(Default)]
-pub struct CellWord(Cell<u64>);
-
-impl Word for CellWord {
-    fn load(&self) -> u64 {
-        self.0.get()
-    }
-
-    fn compare_exchange(&self, old: u64, new: u64) -> Result<(), u64> {
-        if self.0.get() == old {
-            self.0.set(new);
-            Ok(())
-        } else {
-            Err(self.0.get())
-        }
-    }
-
-    fn swap(&self, new: u64) -> u64 {
-        self.0.replace(new)
-    }
-}
-
-impl IrqCell for CellWord {
-    fn load(&self) -> Irq {
-        Irq::from_raw(self.0.get())
-    }
-
-    fn compare_exchange(&self, old: Irq, new: Irq) -> Result<(), Irq> {
-        Word::compare_exchange(self, old.into_raw(), new.into_raw()).map_err(Irq::from_raw)
-    }
-}
 
 /// A VM's interrupts.
 pub struct Vm {
@@ -65,7 +33,7 @@ impl Vm {
         // SPIs are level-sensitive, which is more to get wrong; a test makes some edge-triggered.
         let cell = |intid, target| {
             let irq = Irq::reset(IntId::new(intid).unwrap(), target, true);
-            CellWord(Cell::new(irq.set_edge(intid < 16).into_raw()))
+            CellWord::from(irq.set_edge(intid < 16))
         };
 
         Self {

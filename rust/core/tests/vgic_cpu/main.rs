@@ -5,6 +5,8 @@
 //! signalled to it.
 
 mod candidates;
+#[path = "../common/cell.rs"]
+mod cell;
 mod icc;
 mod lpis;
 mod machine;

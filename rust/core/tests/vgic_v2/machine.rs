@@ -2,13 +2,11 @@
 
 //! A VM with a GICv2 for the implementation: cells, candidates and CPU interfaces.
 
+pub use crate::cell::CellWord;
 use kvm_core::{
     psci::Affinity,
     vgic::{
-        candidates::{
-            Candidates,
-            Word, //
-        },
+        candidates::Candidates,
         cell::IrqCell,
         dist::Revision,
         interrupts::{
@@ -34,45 +32,8 @@ use std::cell::{
     RefCell, //
 };
 
-/// A word that one thread uses.
-#[derive(Default)]
-pub struct CellWord(Cell<u64>);
-
-impl Word for CellWord {
-    fn load(&self) -> u64 {
-        self.0.get()
-    }
-
-    fn compare_exchange(&self, old: u64, new: u64) -> Result<(), u64> {
-        if self.0.get() == old {
-            self.0.set(new);
-            Ok(())
-        } else {
-            Err(self.0.get())
-        }
-    }
-
-    fn swap(&self, new: u64) -> u64 {
-        self.0.replace(new)
-    }
-}
-
-impl IrqCell for CellWord {
-    fn load(&self) -> Irq {
-        Irq::from_raw(self.0.get())
-    }
-
-    fn compare_exchange(&self, old: Irq, new: Irq) -> Result<(), Irq> {
-        Word::compare_exchange(self, old.into_raw(), new.into_raw()).map_err(Irq::from_raw)
-    }
-}
-
-fn word(irq: Irq) -> CellWord {
-    CellWord(Cell::new(irq.into_raw()))
-}
-
 fn private(intid: u32, vcpu: usize) -> CellWord {
-    word(Irq::reset(IntId::new(intid).unwrap(), Some(vcpu), false))
+    CellWord::from(Irq::reset(IntId::new(intid).unwrap(), Some(vcpu), false))
 }
 
 /// A vCPU.
@@ -94,7 +55,7 @@ impl Machine {
     pub fn new(spis: usize, vcpus: usize) -> Self {
         Self {
             spis: (0..spis)
-                .map(|n| word(spi(IntId::new(n as u32 + 32).unwrap(), vcpus)))
+                .map(|n| CellWord::from(spi(IntId::new(n as u32 + 32).unwrap(), vcpus)))
                 .collect(),
             cpus: (0..vcpus)
                 .map(|vcpu| Cpu {

@@ -3,6 +3,8 @@
 //! A GICv2 against one as the specification has it: both get the same accesses of several vCPUs and of
 //! user space and the same lines, return the same, and have the same state and signals after each.
 
+#[path = "../common/cell.rs"]
+mod cell;
 mod machine;
 mod model;
 mod race;
