@@ -91,11 +91,7 @@ impl<S: Deref<Target = [W]>, W: Word> Bitmap<S> {
     /// write-protected.
     #[inline]
     pub fn take(&self, at: usize) -> u64 {
-        // Most of a large slot is not written to between two looks.
-        match self.words.get(at) {
-            Some(word) if word.load() != 0 => word.swap(0),
-            _ => 0,
-        }
+        self.words.get(at).map_or(0, take)
     }
 
     /// Copies words as they are, from the word `first` on.
@@ -108,10 +104,7 @@ impl<S: Deref<Target = [W]>, W: Word> Bitmap<S> {
     /// [Takes](Self::take) words from the word `first` on.
     pub fn take_into(&self, first: usize, out: &mut [u64]) {
         for (out, word) in out.iter_mut().zip(self.words.iter().skip(first)) {
-            *out = match word.load() {
-                0 => 0,
-                _ => word.swap(0),
-            };
+            *out = take(word);
         }
     }
 
@@ -130,6 +123,16 @@ impl<S: Deref<Target = [W]>, W: Word> Bitmap<S> {
         if let Some(word) = self.words.get(at).filter(|_| pages != 0) {
             word.set(pages & self.valid(at));
         }
+    }
+}
+
+/// Takes a word's bits.
+#[inline]
+fn take(word: &impl Word) -> u64 {
+    // Most of a large slot is not written to between two looks.
+    match word.load() {
+        0 => 0,
+        _ => word.swap(0),
     }
 }
 
