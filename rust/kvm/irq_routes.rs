@@ -187,7 +187,7 @@ impl Routes {
         // Before somebody raises it again.
         lower();
         if those.clone().nth(AT_ONCE).is_some() {
-            // Too many for now.
+            // Too many to tell with interrupts off.
             self.note(spi);
             return;
         }
