@@ -9,8 +9,11 @@ pub mod fault;
 pub mod iss;
 pub mod syndrome;
 
+pub mod external;
+
 pub use self::{
     class::ExceptionClass,
+    external::ExternalAbort,
     fault::{
         FaultStatus,
         Level, //
@@ -39,6 +42,7 @@ pub use self::{
     syndrome::{
         AbortKind,
         Esr,
+        Misuse,
         Origin,
         Syndrome, //
     },

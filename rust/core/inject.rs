@@ -19,6 +19,7 @@ use crate::{
         Esr,
         ExceptionClass,
         Level,
+        Misuse,
         Origin,
         SError, //
     },
@@ -129,6 +130,16 @@ pub enum Exception {
         /// What was accessed.
         access: AbortedAccess,
     },
+    /// An access that stage 2's memory type, or the memory itself, does not stand. By the
+    /// architecture such an abort comes to EL2; it is the guest that can do something about it.
+    Misuse {
+        /// What was wrong with it.
+        misuse: Misuse,
+        /// Whether it was a write.
+        write: bool,
+        /// The virtual address.
+        far: u64,
+    },
     /// An SError interrupt. Mostly the CPU injects it, see
     /// [`VirtualSError`](crate::events::VirtualSError).
     SError(SError),
@@ -148,6 +159,7 @@ impl Exception {
                     Esr::external_abort_on_walk(kind, origin, level)
                 }
             },
+            Self::Misuse { misuse, write, .. } => Esr::misuse(misuse, origin, write),
             Self::SError(iss) => Esr::serror(iss),
             Self::Debug(exception) => exception.esr(origin),
         }
@@ -160,6 +172,7 @@ impl Exception {
                 AbortedAccess::Final { far } => far,
                 AbortedAccess::Walk { far, .. } => Some(far),
             },
+            Self::Misuse { far, .. } => Some(far),
             Self::Debug(exception) => exception.far(),
             Self::Undefined | Self::SystemAccess { .. } | Self::SError(_) => None,
         }

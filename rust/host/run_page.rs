@@ -65,6 +65,10 @@ mod field {
         EVENT_NDATA: u32 = __bindgen_anon_1.system_event.ndata;
         NISV_ESR_ISS: u64 = __bindgen_anon_1.arm_nisv.esr_iss;
         NISV_FAULT_IPA: u64 = __bindgen_anon_1.arm_nisv.fault_ipa;
+        SEA_FLAGS: u64 = __bindgen_anon_1.arm_sea.flags;
+        SEA_ESR: u64 = __bindgen_anon_1.arm_sea.esr;
+        SEA_GVA: u64 = __bindgen_anon_1.arm_sea.gva;
+        SEA_GPA: u64 = __bindgen_anon_1.arm_sea.gpa;
         FAULT_FLAGS: u64 = __bindgen_anon_1.memory_fault.flags;
         FAULT_GPA: u64 = __bindgen_anon_1.memory_fault.gpa;
         FAULT_SIZE: u64 = __bindgen_anon_1.memory_fault.size;
@@ -168,6 +172,15 @@ pub enum Exit<'a> {
     },
     /// `KVM_EXIT_DIRTY_RING_FULL`.
     DirtyRingFull,
+    /// `KVM_EXIT_ARM_SEA`: an access has met a synchronous External abort.
+    ArmSea {
+        /// The syndrome.
+        esr: u64,
+        /// The virtual address, if it is known.
+        gva: Option<u64>,
+        /// The guest-physical address, if it is known.
+        gpa: Option<u64>,
+    },
     /// `KVM_EXIT_MEMORY_FAULT`.
     MemoryFault {
         /// `KVM_MEMORY_EXIT_FLAG_*`.
@@ -267,6 +280,14 @@ impl RunPage {
                 KVM_EXIT_ARM_LDST64B
             }
             Exit::DirtyRingFull => KVM_EXIT_DIRTY_RING_FULL,
+            Exit::ArmSea { esr, gva, gpa } => {
+                let flags = gpa.map_or(0, |_| KVM_EXIT_ARM_SEA_FLAG_GPA_VALID.into());
+                run.write(field::SEA_FLAGS, flags);
+                run.write(field::SEA_ESR, esr);
+                run.write(field::SEA_GVA, gva.unwrap_or(0));
+                run.write(field::SEA_GPA, gpa.unwrap_or(0));
+                KVM_EXIT_ARM_SEA
+            }
             Exit::MemoryFault {
                 flags,
                 address,

@@ -53,6 +53,8 @@ pub(crate) fn check_extension(cpus: &Cpus, capability: usize) -> u32 {
         | KVM_CAP_VM_ATTRIBUTES
         | KVM_CAP_ENABLE_CAP_VM
         | KVM_CAP_ARM_NISV_TO_USER
+        | KVM_CAP_ARM_SEA_TO_USER
+        | KVM_CAP_MEMORY_FAULT_INFO
         | KVM_CAP_ARM_INJECT_EXT_DABT
         | KVM_CAP_ARM_SYSTEM_SUSPEND
         | KVM_CAP_ARM_WRITABLE_IMP_ID_REGS
@@ -121,6 +123,7 @@ pub(crate) fn enable_cap(vm: &Vm, cap: &kvm_enable_cap) -> Result {
             vm.limit_halt_poll(u32::try_from(cap.args[0]).map_err(|_| EINVAL)?);
         }
         KVM_CAP_ARM_NISV_TO_USER => vm.nisv_to_user.store(true, Relaxed),
+        KVM_CAP_ARM_SEA_TO_USER => vm.sea_to_user.store(true, Relaxed),
         KVM_CAP_ARM_SYSTEM_SUSPEND => vm.config.enable_system_suspend(),
         KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 => vm.memory.set_manual_protect(cap.args[0])?,
         KVM_CAP_DIRTY_LOG_RING_ACQ_REL => vm.enable_dirty_rings(cap.args[0])?,

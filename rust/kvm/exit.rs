@@ -7,6 +7,7 @@
 
 mod abort;
 mod call;
+mod external;
 mod gic;
 mod mmio;
 mod setway;

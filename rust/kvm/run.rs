@@ -85,7 +85,7 @@ pub(crate) struct Run<'a> {
     pub(crate) vcpu: &'a Vcpu,
     pub(crate) cpu: &'a VcpuCpu,
     pub(crate) mmio: &'a mut PendingMmio,
-    pub(crate) mmio_far: &'a mut u64,
+    pub(crate) abort_far: &'a mut u64,
     pub(crate) set_way: &'a mut SetWay,
     /// Where a flush that a signal interrupted goes on.
     pub(crate) flush: &'a mut Option<u64>,

@@ -199,7 +199,7 @@ fn set_events(vm: &Vm, state: &mut State, arg: usize) -> Result {
     let events = Events::new(&raw, vm.cpus.has_ras()).map_err(|_| EINVAL)?;
     let features = vm.config.features();
     let sctlr2 = state.sctlr2(features.registers());
-    let far = state.mmio_far;
+    let far = state.abort_far;
     let mut serror = VirtualSError::default();
 
     events

@@ -128,6 +128,8 @@ pub(crate) struct Vm {
     gic_init: Mutex<()>,
     /// KVM_CAP_ARM_NISV_TO_USER.
     pub(crate) nisv_to_user: AtomicFlag,
+    /// KVM_CAP_ARM_SEA_TO_USER.
+    pub(crate) sea_to_user: AtomicFlag,
     /// KVM_CAP_HALT_POLL: the most nanoseconds; more than `u32` has for what the module's parameter
     /// says.
     halt_poll_limit: Atomic<u64>,
@@ -176,6 +178,7 @@ impl Vm {
                 gic: SetOnce::new(),
                 gic_init <- new_mutex!((), "kvm_vhe::Vm::gic_init"),
                 nisv_to_user: AtomicFlag::new(false),
+                sea_to_user: AtomicFlag::new(false),
                 halt_poll_limit: Atomic::new(u64::MAX),
                 offsets <- new_spinlock!(CounterOffsets::new(counter()), "kvm_vhe::Vm::offsets"),
             }? Error),

@@ -54,6 +54,15 @@ pub enum Origin {
     Same,
 }
 
+/// An access that the memory at its address does not stand.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Misuse {
+    /// Not aligned, to Device memory.
+    Unaligned,
+    /// Exclusive or atomic, where the memory has no such accesses.
+    Atomic,
+}
+
 /// Which kind of access is aborted.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum AbortKind {
@@ -235,6 +244,25 @@ impl Esr {
             .with_dfsc(STATUS)
             .with_fnv(!far_valid);
         Self::abort(kind, origin, iss)
+    }
+
+    /// Returns the syndrome of a data abort for an access that memory does not stand: an Alignment
+    /// fault, or one of an exclusive or atomic access.
+    ///
+    /// FAR_EL1 is valid. As with an External abort, of the access it says no more than whether it was
+    /// a write.
+    pub const fn misuse(misuse: Misuse, origin: Origin, write: bool) -> Self {
+        let status = match misuse {
+            Misuse::Unaligned => FaultStatus::Alignment,
+            Misuse::Atomic => FaultStatus::UnsupportedAtomic,
+        };
+        let iss = DataAbort::from_raw(0).with_wnr(write);
+        let iss = match status.to_bits() {
+            Some(bits) => iss.with_dfsc(bits),
+            // Not reached: both have a code.
+            None => iss,
+        };
+        Self::abort(AbortKind::Data, origin, iss)
     }
 
     /// Returns the syndrome of a synchronous External abort on a stage 1 table walk that is

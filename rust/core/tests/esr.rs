@@ -21,10 +21,12 @@ use kvm_core::{
         ErrorType,
         Esr,
         ExceptionClass,
+        ExternalAbort,
         FaultStatus,
         Immediate,
         InstructionAbort,
         Level,
+        Misuse,
         Origin,
         SError,
         SmeReason,
@@ -578,6 +580,14 @@ fn injected_syndromes() {
             "{kind:?} {origin:?}"
         );
     }
+    for (misuse, origin, write, raw) in [
+        (Misuse::Unaligned, Origin::Same, false, 0x9600_0021),
+        (Misuse::Unaligned, Origin::Lower, true, 0x9200_0061),
+        (Misuse::Atomic, Origin::Same, true, 0x9600_0075),
+        (Misuse::Atomic, Origin::Lower, false, 0x9200_0035),
+    ] {
+        assert_eq!(Esr::misuse(misuse, origin, write).into_raw(), raw);
+    }
     for (kind, origin, level, raw) in [
         (AbortKind::Data, Origin::Same, 3, 0x9600_0017),
         (AbortKind::Data, Origin::Lower, 0, 0x9200_0014),
@@ -590,5 +600,42 @@ fn injected_syndromes() {
             raw,
             "{kind:?} {origin:?} {level:?}"
         );
+    }
+}
+
+proptest! {
+    /// api.rst, KVM_EXIT_ARM_SEA: the fields by their places in the architecture's register pages.
+    #[test]
+    fn external_aborts(raw: u64, instruction: bool, code in prop_oneof![
+        Just(0x10u64), 0x12u64..=0x18, 0x1bu64..=0x1f, 0u64..64,
+    ], ras: bool) {
+        let ec = if instruction { 0x20 } else { 0x24 };
+        let raw = (raw & !(0x3f << 26) & !0x3f) | (ec << 26) | code;
+        let bit = |n: u32| (raw >> n) & 1 != 0;
+        let found = ExternalAbort::new(Esr::from_raw(raw));
+        let walk = matches!(code, 0x12..=0x17 | 0x1b..=0x1f);
+
+        prop_assert_eq!(found.is_some(), walk || matches!(code, 0x10 | 0x18));
+        if let Some(abort) = found {
+            prop_assert_eq!(abort.is_of_stage_2(), walk && bit(7));
+            prop_assert_eq!(abort.far_valid(), walk || !bit(10));
+            prop_assert_eq!(abort.can_translate(), !walk && !bit(10));
+            prop_assert_eq!(abort.walk_level().map(Level::get), walk.then_some(match code {
+                0x12 => -2,
+                0x13 | 0x1b => -1,
+                _ => (code & 3) as i8,
+            }));
+            let mut mask = 0xfc00_0000 | 1 << 25 | 1 << 10 | 1 << 9 | 1 << 8 | 1 << 6 | 0x3f;
+            if ras {
+                mask |= 3 << 11;
+            }
+            prop_assert_eq!(abort.for_user(ras), raw & mask);
+        }
+    }
+
+    #[test]
+    fn other_classes_are_no_external_aborts(raw: u64, ec in 0u64..64) {
+        let esr = Esr::from_raw((raw & !(0x3f << 26) & !0x3f) | (ec << 26) | 0x10);
+        prop_assert_eq!(ExternalAbort::new(esr).is_some(), ec == 0x20 || ec == 0x24);
     }
 }

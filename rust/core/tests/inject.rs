@@ -15,6 +15,7 @@ use kvm_core::{
         AbortKind,
         Esr,
         Level,
+        Misuse,
         SError, //
     },
     inject::{
@@ -61,6 +62,17 @@ fn any_exception() -> impl Strategy<Value = Exception> {
             }
         }),
         (kind, access).prop_map(|(kind, access)| Exception::ExternalAbort { kind, access }),
+        (any::<bool>(), any::<bool>(), any::<u64>()).prop_map(|(atomic, write, far)| {
+            Exception::Misuse {
+                misuse: if atomic {
+                    Misuse::Atomic
+                } else {
+                    Misuse::Unaligned
+                },
+                write,
+                far,
+            }
+        }),
         any::<u64>().prop_map(|iss| Exception::SError(SError::from_raw(iss))),
         debug,
     ]
@@ -115,6 +127,7 @@ proptest! {
         let far = match exception {
             Exception::ExternalAbort { access: AbortedAccess::Final { far }, .. } => far,
             Exception::ExternalAbort { access: AbortedAccess::Walk { far, .. }, .. } => Some(far),
+            Exception::Misuse { far, .. } => Some(far),
             _ => exception.far(),
         };
         prop_assert_eq!(vcpu.sysregs[&Reg::FAR_EL1], far.unwrap_or(FAR));

@@ -16,6 +16,7 @@ use crate::{
     vcpu::request,
 };
 use kernel::{
+    page::PAGE_SIZE,
     prelude::*,
     sync::atomic::Relaxed, //
 };
@@ -117,14 +118,14 @@ impl Run<'_> {
     pub(super) fn abort(&mut self, esr: Esr, kind: AbortKind, status: FaultStatus) -> Result<Flow> {
         let iss = DataAbort::from_raw(esr.payload());
         let far = self.cpu.far();
-        let translation = matches!(
-            status,
-            FaultStatus::Translation(_) | FaultStatus::AccessFlag(_) | FaultStatus::Permission(_)
-        );
-        if !translation {
-            // The guest's own access has hit something that does not answer, or is broken.
-            self.external_abort(kind, (!iss.fnv()).then_some(far));
-            return Ok(Flow::Guest);
+
+        // For whoever has the access aborted.
+        *self.abort_far = far;
+        match status {
+            FaultStatus::Translation(_)
+            | FaultStatus::AccessFlag(_)
+            | FaultStatus::Permission(_) => {}
+            _ => return Ok(self.other_abort(esr, kind, status)),
         }
         if kind == AbortKind::Data && self.gic_access(esr, true) {
             return Ok(Flow::Guest);
@@ -143,7 +144,16 @@ impl Run<'_> {
 
         let ring = self.vcpu.ring.as_ref();
 
-        match self.vm.memory.fault(ipa, access, self.reserve, ring)? {
+        let faulted = self
+            .vm
+            .memory
+            .fault(ipa, access, self.reserve, ring)
+            .inspect_err(|error| {
+                if *error == EFAULT {
+                    self.memory_fault(ipa);
+                }
+            })?;
+        match faulted {
             Faulted::Mapped => Ok(Flow::Guest),
             Faulted::Interrupted => Err(EINTR),
             Faulted::NoMemory | Faulted::ReadOnly if kind != AbortKind::Data && !walk => {
@@ -154,7 +164,19 @@ impl Run<'_> {
         }
     }
 
-    fn external_abort(&self, kind: AbortKind, far: Option<u64>) {
+    /// Says to the VMM where it has no memory, though there is a slot.
+    fn memory_fault(&self, ipa: u64) {
+        let page = PAGE_SIZE as u64;
+
+        self.vcpu.run.set_exit(&run_page::Exit::MemoryFault {
+            flags: 0,
+            address: ipa & !(page - 1),
+            size: page,
+        });
+    }
+
+    /// Makes the guest take an External abort on an access of its own.
+    pub(super) fn external_abort(&self, kind: AbortKind, far: Option<u64>) {
         self.inject(Exception::ExternalAbort {
             kind,
             access: AbortedAccess::Final { far },
@@ -175,7 +197,6 @@ impl Run<'_> {
             mmio::Outcome::Access(access) => {
                 let len = access.size.bytes().into();
                 self.mmio.start(&access, esr);
-                *self.mmio_far = far;
                 self.vcpu.counters.exits.count(ExitReason::Mmio);
                 self.vcpu.run.set_exit(&match access.direction {
                     Direction::Write(data) => run_page::Exit::MmioWrite {
@@ -194,7 +215,6 @@ impl Run<'_> {
                 if !self.vm.nisv_to_user.load(Relaxed) {
                     return Err(ENOSYS);
                 }
-                *self.mmio_far = far;
                 self.vcpu.run.set_exit(&run_page::Exit::ArmNisv {
                     esr_iss: undecoded.esr_iss,
                     fault_ipa: undecoded.fault_ipa,
@@ -202,7 +222,6 @@ impl Run<'_> {
                 Ok(Flow::User)
             }
             mmio::Outcome::LoadStore64B(undecoded) => {
-                *self.mmio_far = far;
                 self.vcpu.run.set_exit(&run_page::Exit::ArmLdst64b {
                     esr_iss: undecoded.esr_iss,
                     fault_ipa: undecoded.fault_ipa,

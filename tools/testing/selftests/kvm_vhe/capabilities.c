@@ -165,6 +165,8 @@ TEST_F(capabilities, enable_cap)
 	EXPECT_EQ(-EINVAL, enable(&self->vm, ~0U));
 	EXPECT_EQ(0, enable(&self->vm, KVM_CAP_ARM_NISV_TO_USER));
 	EXPECT_EQ(0, enable(&self->vm, KVM_CAP_ARM_NISV_TO_USER));
+	EXPECT_EQ(0, enable(&self->vm, KVM_CAP_ARM_SEA_TO_USER));
+	EXPECT_EQ(-EINVAL, enable(&self->vm, KVM_CAP_MEMORY_FAULT_INFO));
 }
 
 /* A slot that is deleted is gone; two become one. */

@@ -17,6 +17,7 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_SYNC_MMU, ONE, "capabilities.memory_follows_user_space" },
 	{ KVM_CAP_READONLY_MEM, ONE, "capabilities.read_only_memory" },
 	{ KVM_CAP_PRE_FAULT_MEMORY, ONE, "memory_faults.before_use" },
+	{ KVM_CAP_MEMORY_FAULT_INFO, ONE, "memory_faults.nothing_there" },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
 	  KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET,
 	  KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET,
@@ -41,6 +42,8 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_ARM_INJECT_SERROR_ESR, 0, 1, "vcpu_run.vcpu_events" },
 	{ KVM_CAP_ARM_INJECT_EXT_DABT, ONE, "exits.abort_instead_of_mmio" },
 	{ KVM_CAP_ARM_NISV_TO_USER, ONE, "exits.no_syndrome" },
+	/* No machine of the lab has an External abort that is taken to EL2: rust/core/tests/esr.rs. */
+	{ KVM_CAP_ARM_SEA_TO_USER, ONE, "capabilities.enable_cap" },
 	/* That there are data is all it says; KVM_EXIT_INTERNAL_ERROR is no arm64 exit. */
 	{ KVM_CAP_INTERNAL_ERROR_DATA, ONE, NULL },
 	{ KVM_CAP_ARM_PSCI, ONE, "capabilities.psci_0_1" },
