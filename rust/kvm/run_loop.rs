@@ -292,6 +292,11 @@ impl Run<'_> {
         {
             handle_work()?;
         }
+        // What is written to memory from here on is less than a ring's reserve, so none of it is missed
+        // where there is nothing but rings. What was asked for waits until the VMM has looked at it.
+        if is_full() {
+            return Ok(self.ring_full());
+        }
         let requests = self.vcpu.take_requests();
         if requests & request::RELOAD != 0 {
             self.cpu.set_controls(self.vm.controls(self.frozen));
@@ -306,8 +311,7 @@ impl Run<'_> {
             self.report_stolen_time();
         }
         if is_full() {
-            self.vcpu.run.set_exit(&run_page::Exit::DirtyRingFull);
-            return Ok(Flow::User);
+            return Ok(self.ring_full());
         }
         if let Flow::User = self.wait_for_power(running)? {
             return Ok(Flow::User);
@@ -319,6 +323,12 @@ impl Run<'_> {
             return Err(EINTR);
         }
         Ok(Flow::Guest)
+    }
+
+    /// The VMM is to look at the pages that were written to before there are more.
+    fn ring_full(&self) -> Flow {
+        self.vcpu.run.set_exit(&run_page::Exit::DirtyRingFull);
+        Flow::User
     }
 
     /// Waits until the vCPU may run. For one that user space has suspended, an interrupt is a reason to
