@@ -350,6 +350,30 @@ fn present_driver_page(vma: &VmaRef, address: usize, write: bool) -> Option<Faul
     })
 }
 
+/// Whether a driver has mapped anything that is no ordinary memory at some of the current process's
+/// addresses. Sleeps.
+pub fn has_driver_mapping(range: Range<usize>) -> bool {
+    let task = current!();
+    let Some(mm) = task.mm() else { return false };
+    let _guard = mm.mmap_read_lock();
+    let mut at = range.start;
+
+    while at < range.end {
+        // SAFETY: The lock is held.
+        let vma = unsafe { linux::find_vma_intersection(mm.as_raw(), at, range.end) };
+        if vma.is_null() {
+            break;
+        }
+        // SAFETY: It is one of the process's mappings, which all are valid while the lock is held.
+        let vma = unsafe { VmaRef::from_raw(vma) };
+        if vma.flags() & linux::VM_PFNMAP != 0 {
+            return true;
+        }
+        at = vma.end();
+    }
+    false
+}
+
 /// Tells the current process that it, or its guest, used memory with a hardware error: `SIGBUS` with
 /// `BUS_MCEERR_AR`, the address, and how many of its low bits do not count, as all of a huge page is
 /// lost.

@@ -17,6 +17,7 @@ use kvm_core::memslot::{
     Slot, //
 };
 use kvm_host::{
+    guest_page::has_driver_mapping,
     rcu_cell::Fresh,
     uapi::kvm_userspace_memory_region2, //
 };
@@ -58,6 +59,9 @@ impl Memory {
             Change::Delete { old } => (Some(old), None),
             Change::Move { old, slot } => (Some(old), Some(slot)),
         };
+        if let Some(slot) = &new {
+            check_mappings(slot)?;
+        }
         let log = match &new {
             Some(slot) => self.log_for(slot, slots.with_id(region.id(), &numbers))?,
             None => None,
@@ -101,6 +105,21 @@ fn begins_to_log(change: &Change) -> Option<Slot> {
         }
         _ => None,
     }
+}
+
+/// Writes to a device are not logged.
+///
+/// # Errors
+///
+/// `EINVAL` if they should be.
+fn check_mappings(slot: &Slot) -> Result {
+    let hvas = slot.hvas();
+    if slot.flags().contains(Flags::LOG_DIRTY_PAGES)
+        && has_driver_mapping(hvas.start as usize..hvas.end as usize)
+    {
+        return Err(EINVAL);
+    }
+    Ok(())
 }
 
 fn errno(errno: Errno) -> Error {
