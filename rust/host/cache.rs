@@ -151,18 +151,8 @@ impl Caches {
 
 /// The address in the kernel's linear map of a physical address that is memory.
 fn linear_address(physical: u64) -> Option<NonNull<u8>> {
-    let offset = physical as usize & (PAGE_SIZE - 1);
-
-    // SAFETY: Any number may be asked for. This one leaves out what has a `struct page` but is not
-    // in the linear map.
-    if unsafe { linux::pfn_is_map_memory(physical as usize / PAGE_SIZE) } == 0 {
-        return None;
-    }
     // SAFETY: Any address may be asked for.
-    let page = NonNull::new(unsafe { bindings::kvm_vhe_phys_to_page(physical) })?;
-    // SAFETY: The page has a `struct page`; the result is an address that is computed of it.
-    let base = NonNull::new(unsafe { bindings::kvm_vhe_page_to_virt(page.as_ptr()) })?;
+    let address = unsafe { bindings::kvm_vhe_memory_to_virt(physical) };
 
-    // SAFETY: The offset stays inside of the page.
-    Some(unsafe { base.cast::<u8>().add(offset) })
+    NonNull::new(address.cast())
 }

@@ -156,7 +156,7 @@ impl FaultedPage {
     pub fn release_mapped(self) {
         if let Some(page) = self.page {
             // SAFETY: By the type invariant the page is valid.
-            unsafe { linux::mark_page_accessed(page.as_ptr()) };
+            unsafe { bindings::kvm_vhe_mark_page_accessed(page.as_ptr()) };
         }
     }
 }

@@ -3,6 +3,7 @@
 #include <linux/cpumask.h>
 #include <linux/hugetlb.h>
 #include <linux/fs.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/module.h>
@@ -73,11 +74,20 @@ void kvm_vhe_put_page(struct page *page)
 	put_page(page);
 }
 
-/* May sleep, unless the page is dirty already, as nearly all are. */
+/*
+ * Reserved pages are their owner's: those of a device with memory of its own,
+ * and the page of zeroes.
+ */
 void kvm_vhe_set_page_dirty(struct page *page)
 {
-	if (!folio_test_dirty(page_folio(page)))
+	if (!PageReserved(page) && !folio_test_dirty(page_folio(page)))
 		SetPageDirty(page);
+}
+
+void kvm_vhe_mark_page_accessed(struct page *page)
+{
+	if (!PageReserved(page))
+		mark_page_accessed(page);
 }
 
 phys_addr_t kvm_vhe_page_to_phys(struct page *page)
@@ -107,6 +117,24 @@ struct page *kvm_vhe_virt_to_page(void *virt)
 void *kvm_vhe_page_to_virt(struct page *page)
 {
 	return page_address(page);
+}
+
+/*
+ * The address in the linear map of memory, a device's included that has struct
+ * pages and is accessed like other memory: what file systems map with DAX.  Any
+ * address may be asked for: NULL where there is none.
+ */
+void *kvm_vhe_memory_to_virt(phys_addr_t phys)
+{
+	struct page *page;
+
+	if (pfn_is_map_memory(PHYS_PFN(phys)))
+		return phys_to_virt(phys);
+	page = kvm_vhe_phys_to_page(phys);
+	if (!page || !is_zone_device_page(page) ||
+	    is_device_private_page(page) || is_pci_p2pdma_page(page))
+		return NULL;
+	return phys_to_virt(phys);
 }
 
 unsigned long kvm_vhe_page_private(struct page *page)

@@ -43,11 +43,13 @@ extern const char kvm_vhe_vectors[];
 void kvm_vhe_get_page(struct page *page);
 void kvm_vhe_put_page(struct page *page);
 void kvm_vhe_set_page_dirty(struct page *page);
+void kvm_vhe_mark_page_accessed(struct page *page);
 phys_addr_t kvm_vhe_page_to_phys(struct page *page);
 unsigned long kvm_vhe_folio_size(struct page *page);
 struct page *kvm_vhe_phys_to_page(phys_addr_t phys);
 struct page *kvm_vhe_virt_to_page(void *virt);
 void *kvm_vhe_page_to_virt(struct page *page);
+void *kvm_vhe_memory_to_virt(phys_addr_t phys);
 unsigned long kvm_vhe_page_private(struct page *page);
 void kvm_vhe_set_page_private(struct page *page, unsigned long private);
 bool kvm_vhe_take_page_private(struct page *page, unsigned long old,
