@@ -15,7 +15,7 @@ from .elf import check_test
 from .errors import LabError
 from .kmodules import ModuleTree
 
-DISK_MODULES = ["virtio_blk", "ext4"]
+DISK_MODULES = ["virtio_blk", "ext4", "of_pmem", "nd_pmem"]
 DIRECTORIES = ["bin", "dev", "etc", "lib", "lib/modules", "mnt", "proc", "root", "run", "sbin",
                "sys", "tmp", "usr", "usr/bin", "usr/lib", "usr/sbin", "var"]
 
@@ -70,7 +70,7 @@ def build(busybox: Path, modules: Path | None, release: str, extra: list[str],
 def main(argv: list[str]) -> int:
     """The command line of mkinitramfs."""
     parser = argparse.ArgumentParser(prog="mkinitramfs", description=(
-        "Build the lab's base layer: static busybox, virtio_blk and ext4."))
+        "Build the lab's base layer: static busybox, and the modules for disks."))
     parser.add_argument("--busybox", type=Path, required=True, metavar="FILE",
                         help="static arm64 busybox (Debian's busybox-static:arm64)")
     parser.add_argument("--modules", type=Path, metavar="DIR",

@@ -26,7 +26,7 @@ EPILOG = """\
 Each TEST is "[NAME=]PATH [ARGUMENT]...": a static arm64 executable or a script
 of the build machine. NAME (default: the file's name) names its result. In the
 host it runs in /tmp with LAB_TEST, LAB_HOST, LAB_CPUS, LAB_MEMORY, LAB_CPU,
-LAB_MACHINE, LAB_ICOUNT, LAB_DISKS, LAB_TEST_TIMEOUT, LAB_INDEX, LAB_NEXT and
+LAB_MACHINE, LAB_ICOUNT, LAB_DISKS, LAB_PMEM, LAB_TEST_TIMEOUT, LAB_INDEX, LAB_NEXT and
 LAB_RESUMED in its environment.
 
 A test passes by kselftest's rules: exit code 0, or 4 for a skip; no "not ok"
@@ -80,6 +80,8 @@ def parser() -> argparse.ArgumentParser:
     g.add_argument("--icount", metavar="shift=0,sleep=off", help="count instructions as time")
     g.add_argument("--disk", action="append", default=[], metavar="FILE[:ro|:snapshot]",
                    help="a virtio disk, /dev/vda and so on; repeatable")
+    g.add_argument("--pmem", type=int, default=0, metavar="MIB",
+                   help="persistent memory, /dev/pmem0; a multiple of 128")
     g.add_argument("--uart", action="store_true",
                    help="results over a second UART: slower, but it survives the suspension of "
                         "devices, which the virtio port does not from Linux 7.3 on")
@@ -130,6 +132,9 @@ def _check(args: argparse.Namespace) -> None:
                        "build it with tools/lab/mkinitramfs")
     if not args.tests and not args.shell:
         raise LabError("no test was given", "name at least one TEST, or use --shell")
+    if args.pmem < 0 or args.pmem % 128:
+        raise LabError(f"--pmem {args.pmem} is not what the kernel can take",
+                       "give a multiple of 128, in MiB")
     if args.cpus < 1:
         raise LabError(f"--cpus {args.cpus} is no machine", "give 1 or more")
     if args.test_timeout <= 0 or (args.timeout is not None and args.timeout <= 0):
@@ -146,7 +151,7 @@ def _environment(args: argparse.Namespace) -> dict[str, str]:
     """What tests can know about the lab."""
     env = {"LAB_HOST": args.host, "LAB_CPUS": str(args.cpus), "LAB_MEMORY": args.memory,
            "LAB_CPU": args.cpu, "LAB_MACHINE": args.machine, "LAB_ICOUNT": args.icount or "",
-           "LAB_DISKS": str(len(args.disk))}
+           "LAB_DISKS": str(len(args.disk)), "LAB_PMEM": str(args.pmem)}
     for text in args.env:
         name, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name) or name == "LAB_TOKEN":
@@ -213,9 +218,11 @@ def _run(args: argparse.Namespace) -> int:
             kernel=args.kernel.resolve(), initrd=initrd, host=args.host, append=args.append,
             cpu=args.cpu, cpus=args.cpus, memory=args.memory, machine=args.machine,
             icount=args.icount, disks=args.disk, extra=args.qemu_arg,
-            expect_reset=bool(args.expect_reset), uart=args.uart)
+            expect_reset=bool(args.expect_reset), uart=args.uart, pmem=args.pmem)
         line = qemu.command(binary, machine, out / "console.log", out / "channel",
                             interactive=args.shell)
+        if args.pmem:
+            line = qemu.with_pmem(line, machine, out)
         write_initramfs(args.initramfs, plan, initrd)
         (out / "qemu.cmd").write_text(qemu.as_script(line))
         timeout = args.timeout or (SHELL_TIMEOUT if args.shell else DEFAULT_TIMEOUT)

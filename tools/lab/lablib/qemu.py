@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import LabError
+from .fdt import add_pmem
 
 BINARY = "qemu-system-aarch64"
 OLDEST = (10, 0)
 PR_SET_PDEATHSIG = 1
+# Where the memory of machine "virt" begins.
+MEMORY = 1 << 30
 
 
 @dataclass
@@ -35,6 +38,15 @@ class Machine:
     extra: list[str] = field(default_factory=list)
     expect_reset: bool = False
     uart: bool = False
+    pmem: int = 0
+
+    def size(self) -> int:
+        """How many MiB of memory it has."""
+        match = re.fullmatch(r"(\d+)([MG]?)", self.memory)
+        if not match:
+            raise LabError(f"--memory {self.memory} is not understood with --pmem",
+                           "write it as 512M or 2G")
+        return int(match[1]) * (1024 if match[2] == "G" else 1)
 
     def words(self) -> str:
         """The kernel's command line."""
@@ -49,6 +61,9 @@ class Machine:
             words.append("lab.channel=ttyAMA1")
         if self.host == "module":
             words.append("kvm-arm.mode=none")
+        if self.pmem:
+            # The end of the memory is not the kernel's.
+            words.append(f"mem={self.size()}M")
         if self.expect_reset:
             words += ["retain_initrd", "lab.from=none"]
         return " ".join(words + self.append)
@@ -83,7 +98,8 @@ def command(qemu: str, m: Machine, console: Path, channel: Path,
     line = [qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-accel", "tcg",
             "-machine", f"virt,{m.machine}" if m.machine else "virt",
-            "-cpu", m.cpu, "-smp", str(m.cpus), "-m", m.memory,
+            "-cpu", m.cpu, "-smp", str(m.cpus), "-m",
+            f"{m.size() + m.pmem}M" if m.pmem else m.memory,
             "-kernel", str(m.kernel), "-initrd", str(m.initrd), "-append", m.words()]
     if interactive:
         line += ["-chardev", f"stdio,id=console,mux=on,signal=off,logfile={_comma(console)}",
@@ -105,6 +121,24 @@ def command(qemu: str, m: Machine, console: Path, channel: Path,
     if qmp:
         line += ["-qmp", f"unix:{_comma(qmp)},server=on,wait=off"]
     return line + m.extra
+
+
+def with_pmem(line: list[str], m: Machine, out: Path) -> list[str]:
+    """The command line of a machine that has persistent memory: it is in the device tree."""
+    plain, described = out / "plain.dtb", out / "pmem.dtb"
+    without = {"-kernel", "-initrd", "-append"}
+    dump = [word for before, word in zip(["", *line], line)
+            if word not in without and before not in without]
+    dump[dump.index("-machine") + 1] += f",dumpdtb={_comma(plain)}"
+    try:
+        subprocess.run(dump, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.PIPE, text=True, timeout=60, check=True)
+    except subprocess.SubprocessError as error:
+        raise LabError(f"QEMU did not give its device tree: {error}",
+                       "correct the options of the host") from None
+    described.write_bytes(add_pmem(plain.read_bytes(), MEMORY + (m.size() << 20), m.pmem << 20))
+    plain.unlink()
+    return [*line, "-dtb", str(described)]
 
 
 def as_script(line: list[str]) -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """QEMU's command line, and the messages of wrong usage."""
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from lablib import qemu
 from lablib.errors import LabError
+from lablib.fdt import add_pmem
 
 LAB = Path(__file__).resolve().parent.parent / "lab"
 
@@ -52,6 +54,32 @@ def test_script_can_be_run_by_hand() -> None:
     got = subprocess.run(["sh", "-c", "qemu() { printf '%s\\n' \"$@\"; }\n" + text], check=True,
                          stdout=subprocess.PIPE, text=True).stdout.splitlines()
     assert got == line(append=["it's", "$HOME"])[1:]
+
+
+def test_persistent_memory() -> None:
+    words = line(memory="1G", pmem=128)
+    assert after(words, "-m") == "1152M" and "mem=1024M" in after(words, "-append").split()
+    with pytest.raises(LabError, match="--memory 2G,slots=1"):
+        line(memory="2G,slots=1", pmem=128)
+
+
+def test_a_node_more() -> None:
+    names = b"reg\0compatible\0"
+    tree = struct.pack(">I4xII", 1, 2, 9)
+    reserved = struct.pack(">4Q", 1, 2, 0, 0)
+    header = struct.pack(">10I", 0xd00dfeed, 0, 80, 80 + len(tree), 48, 17, 16, 0, len(names),
+                         len(tree))
+    got = add_pmem(header + bytes(8) + reserved + tree + names + bytes(50), 1 << 32, 4096)
+    fields = struct.unpack_from(">10I", got)
+    at_tree, at_names, at_reserved = fields[2:5]
+    assert fields[1] == len(got) and got[at_names:] == names
+    assert got[at_reserved:at_reserved + 32] == reserved
+    assert got[at_tree:at_tree + fields[9]] == (
+        struct.pack(">I4x", 1) + struct.pack(">I16s", 1, b"pmem@100000000")
+        + struct.pack(">III12s", 3, 12, 4, b"pmem-region") + struct.pack(">IIIQQ", 3, 16, 0, 1 << 32, 4096)
+        + struct.pack(">III", 2, 2, 9))
+    with pytest.raises(LabError):
+        add_pmem(b"\0" + header[1:] + bytes(99), 0, 0)
 
 
 def test_version() -> None:

@@ -32,7 +32,7 @@
 #define MAX_CPUS	8
 #define SLEEP_NS	1000000L
 
-static uint64_t distance = 256UL << 20;
+static uint64_t distance = 1UL << 30;
 
 /* Reads a page of each part; how many were not zero. */
 GUEST uint64_t read_parts(uint64_t part);
