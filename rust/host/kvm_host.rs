@@ -61,6 +61,7 @@ pub mod table_page;
 pub mod task_work;
 pub mod trace;
 pub mod translation;
+pub mod word;
 
 pub mod alarm;
 pub mod halt_poll;

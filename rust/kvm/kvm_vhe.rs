@@ -12,7 +12,6 @@ mod counters;
 mod cpus;
 mod ioctl;
 mod power;
-mod word;
 
 mod memory;
 

@@ -8,8 +8,6 @@
 //! [`Vgic`] later, and whose registers a guest accesses by [`mmio`]. User space's way to it is the
 //! device's.
 
-mod word;
-
 mod lpis;
 
 mod vm;

@@ -3,6 +3,7 @@
 //! Where an interrupt's state is kept.
 
 use super::irq::Irq;
+use crate::word::Word;
 
 /// A word that holds an [`Irq`] and that several threads change.
 pub trait IrqCell {
@@ -31,6 +32,18 @@ pub trait IrqCell {
                 Err(now) => old = now,
             }
         }
+    }
+}
+
+impl<W: Word> IrqCell for W {
+    #[inline]
+    fn load(&self) -> Irq {
+        Irq::from_raw(Word::load(self))
+    }
+
+    #[inline]
+    fn compare_exchange(&self, old: Irq, new: Irq) -> Result<(), Irq> {
+        Word::compare_exchange(self, old.into_raw(), new.into_raw()).map_err(Irq::from_raw)
     }
 }
 

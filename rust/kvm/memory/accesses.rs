@@ -2,7 +2,6 @@
 
 //! The kernel's accesses to guest memory, for which a slot that goes waits.
 
-use crate::word::AtomicWord;
 use kernel::{
     new_condvar, new_mutex,
     prelude::*,
@@ -12,6 +11,7 @@ use kernel::{
     },
 };
 use kvm_core::users::Users;
+use kvm_host::word::AtomicWord;
 
 /// The accesses that are under way.
 #[pin_data]

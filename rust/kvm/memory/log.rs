@@ -2,7 +2,6 @@
 
 //! What is known of the pages that were written to: a slot's log, and a vCPU's ring.
 
-use crate::word::AtomicWord;
 use core::num::NonZeroU64;
 use kernel::{
     page::{
@@ -21,7 +20,10 @@ use kvm_core::dirty::{
     Ring,
     RingSize, //
 };
-use kvm_host::dirty_ring::RingPages;
+use kvm_host::{
+    dirty_ring::RingPages,
+    word::AtomicWord, //
+};
 
 /// The log of a slot.
 pub(super) type Log = Bitmap<KVVec<AtomicWord>>;

@@ -6,7 +6,6 @@
 //! else has an LPI has a reference of its own, which keeps it alive and nothing more: the ITS's
 //! mapping, the translation cache, a list register. The bits of those that wait own nothing.
 
-use crate::word::AtomicWord;
 use kernel::{
     new_spinlock_irq,
     prelude::*,
@@ -24,6 +23,7 @@ use kvm_core::vgic::{
     },
     irq::Irq, //
 };
+use kvm_host::word::AtomicWord;
 
 /// An LPI.
 pub(crate) struct Lpi {
@@ -38,7 +38,7 @@ impl Lpi {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(intid: IntId, irq: Irq) -> Result<Arc<Self>> {
-        let irq = AtomicWord::of(irq);
+        let irq = AtomicWord::new(irq.into_raw());
         Ok(Arc::new(Self { intid, irq }, GFP_KERNEL_ACCOUNT)?)
     }
 

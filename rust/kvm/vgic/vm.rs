@@ -5,10 +5,7 @@
 //! All of it is atomic words, so nobody needs a lock to raise, lower, read or configure an interrupt,
 //! wherever they are.
 
-use crate::{
-    vgic::lpis::LpiTable,
-    word::AtomicWord, //
-};
+use crate::vgic::lpis::LpiTable;
 use core::array::from_fn;
 use kernel::{
     prelude::*,
@@ -48,7 +45,8 @@ use kvm_core::{
 };
 use kvm_host::{
     kick::Kick,
-    relaxed, //
+    relaxed,
+    word::AtomicWord, //
 };
 
 /// [`Groups`] in a word.
@@ -97,12 +95,12 @@ impl Member {
             affinity: Atomic::new(affinity.into_raw()),
             kick,
             private: from_fn(|n| match IntId::private(n as u32) {
-                Some(intid) => {
-                    AtomicWord::of(Irq::reset(intid, Some(index), version == Version::V3))
-                }
-                None => AtomicWord::zero(),
+                Some(intid) => AtomicWord::new(
+                    Irq::reset(intid, Some(index), version == Version::V3).into_raw(),
+                ),
+                None => AtomicWord::new(0),
             }),
-            candidates: Candidates::new(AtomicWord::zero),
+            candidates: Candidates::new(|| AtomicWord::new(0)),
             folds: Atomic::new(0),
             host_changes: Atomic::new(0),
             waiting: SetOnce::new(),
@@ -118,7 +116,7 @@ impl Member {
         if self.waiting.as_ref().is_none() {
             let mut words = KVec::with_capacity(waiting::WORDS, GFP_KERNEL_ACCOUNT)?;
             for _ in 0..waiting::WORDS {
-                words.push(AtomicWord::zero(), GFP_KERNEL_ACCOUNT)?;
+                words.push(AtomicWord::new(0), GFP_KERNEL_ACCOUNT)?;
             }
             // Another thread may have been faster.
             self.waiting.populate(Waiting::new(words));
@@ -185,7 +183,8 @@ impl Vgic {
                 Version::V3 => Irq::reset(intid, this.find(Affinity::from_mpidr(0)), true),
                 Version::V2 => v2::dist::spi(intid, this.members.len()),
             };
-            this.spis.push(AtomicWord::of(irq), GFP_KERNEL_ACCOUNT)?;
+            this.spis
+                .push(AtomicWord::new(irq.into_raw()), GFP_KERNEL_ACCOUNT)?;
             this.routers.push(Atomic::new(0), GFP_KERNEL_ACCOUNT)?;
         }
         Ok(this)

@@ -2,10 +2,7 @@
 
 //! The words of a machine that one thread runs.
 
-use kvm_core::{
-    vgic::{cell::IrqCell, irq::Irq},
-    word::Word,
-};
+use kvm_core::{vgic::irq::Irq, word::Word};
 use std::cell::Cell;
 
 /// A word that one thread uses.
@@ -34,15 +31,5 @@ impl Word for CellWord {
 
     fn swap(&self, new: u64) -> u64 {
         self.0.replace(new)
-    }
-}
-
-impl IrqCell for CellWord {
-    fn load(&self) -> Irq {
-        Irq::from_raw(self.0.get())
-    }
-
-    fn compare_exchange(&self, old: Irq, new: Irq) -> Result<(), Irq> {
-        Word::compare_exchange(self, old.into_raw(), new.into_raw()).map_err(Irq::from_raw)
     }
 }
