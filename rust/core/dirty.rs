@@ -28,6 +28,7 @@ pub mod ring;
 
 pub use self::{
     bitmap::{
+        is_clear,
         Bitmap,
         Part, //
     },

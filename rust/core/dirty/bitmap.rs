@@ -94,17 +94,24 @@ impl<S: Deref<Target = [W]>, W: Word> Bitmap<S> {
         self.words.get(at).map_or(0, take)
     }
 
-    /// Copies words as they are, from the word `first` on.
-    pub fn peek_into(&self, first: usize, out: &mut [u64]) {
-        for (out, word) in out.iter_mut().zip(self.words.iter().skip(first)) {
-            *out = word.load();
-        }
+    /// Returns the words from `first` on, `count` of them or as many as there are.
+    #[inline]
+    pub fn words(&self, first: usize, count: usize) -> &[W] {
+        let words = self.words.get(first..).unwrap_or_default();
+        words.get(..count).unwrap_or(words)
     }
 
     /// [Takes](Self::take) words from the word `first` on.
     pub fn take_into(&self, first: usize, out: &mut [u64]) {
-        for (out, word) in out.iter_mut().zip(self.words.iter().skip(first)) {
-            *out = take(word);
+        let words = self.words(first, out.len());
+        for (out, words) in out.chunks_mut(GROUP).zip(words.chunks(GROUP)) {
+            if is_clear(words) {
+                out.fill(0);
+                continue;
+            }
+            for (out, word) in out.iter_mut().zip(words) {
+                *out = take(word);
+            }
         }
     }
 
@@ -126,10 +133,22 @@ impl<S: Deref<Target = [W]>, W: Word> Bitmap<S> {
     }
 }
 
+/// How many words are looked at together to see that nothing is marked: most of a large slot is not
+/// written to between two looks.
+const GROUP: usize = 8;
+
+/// Whether no bit of the words is set.
+#[inline]
+pub fn is_clear<W: Word>(words: &[W]) -> bool {
+    let any = |words: &[W]| words.iter().fold(0, |all, word| all | word.load()) != 0;
+    let mut groups = words.chunks_exact(GROUP);
+
+    !groups.any(any) && !any(groups.remainder())
+}
+
 /// Takes a word's bits.
 #[inline]
 fn take(word: &impl Word) -> u64 {
-    // Most of a large slot is not written to between two looks.
     match word.load() {
         0 => 0,
         _ => word.swap(0),

@@ -49,6 +49,7 @@ use kernel::{
 };
 use kvm_core::{
     dirty::{
+        is_clear,
         Batch,
         Part,
         RingSize, //
@@ -68,7 +69,8 @@ use kvm_core::{
 use kvm_host::{
     abi::KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
     table_page::publish,
-    task_work::is_being_killed, //
+    task_work::is_being_killed,
+    word::copy_to_user, //
 };
 
 /// How many words of a bitmap are copied from or to user space at once: 1 GiB of memory with pages of
@@ -293,6 +295,9 @@ impl Memory {
         let mut changed: Option<Range<u64>> = None;
 
         for (step, words) in words.chunks(STEP).enumerate() {
+            if words.iter().all(|mask| *mask == 0) {
+                continue;
+            }
             let mut mmu = self.mmu.lock();
             mmu.with_tables(&self.translation, None, |stage2, tables| {
                 for (at, mask) in words.iter().enumerate().filter(|(_, mask)| **mask != 0) {
@@ -315,10 +320,14 @@ impl Memory {
     }
 }
 
+/// Where a word of a bitmap in user space is.
+fn word(address: usize, at: usize) -> UserPtr {
+    UserPtr::from_addr(address).wrapping_byte_add(at * size_of::<u64>())
+}
+
 /// Some words of a bitmap in user space.
 fn user(address: usize, first: usize, words: usize) -> UserSlice {
-    let at = address.wrapping_add(first * size_of::<u64>());
-    UserSlice::new(UserPtr::from_addr(at), words * size_of::<u64>())
+    UserSlice::new(word(address, first), words * size_of::<u64>())
 }
 
 /// The ioctls.
@@ -356,24 +365,26 @@ impl Memory {
         let numbers = self.numbers.lock();
         let (slot, log) = self.logging_slot(&numbers, slot, Ok(()))?;
         let manual = self.tracking.is_manual();
-        let mut words = KVVec::with_capacity(log.count().min(CHUNK), GFP_KERNEL)?;
+        let mut buffer = None;
 
         for first in (0..log.count()).step_by(CHUNK) {
-            words.resize((log.count() - first).min(CHUNK), 0, GFP_KERNEL)?;
-            if manual {
-                log.peek_into(first, &mut words);
-            } else {
-                log.take_into(first, &mut words);
-                self.protect_pages(&slot, first as u64 * u64::from(u64::BITS), &words);
+            let marks = log.words(first, CHUNK);
+            if manual || is_clear(marks) {
+                // What is marked from now on stays so, told or not.
+                copy_to_user(marks, word(bitmap, first))?;
+                continue;
             }
+            // Once at most, and before anything was taken: no chunk is longer than one before it.
+            let words = buffer.get_or_insert_with(KVVec::new);
+            words.resize(marks.len(), 0, GFP_KERNEL)?;
+            log.take_into(first, words);
+            self.protect_pages(&slot, first as u64 * u64::from(u64::BITS), words);
             let copied = user(bitmap, first, words.len())
                 .writer()
                 .write_slice(words.as_bytes());
             if let Err(error) = copied {
-                if !manual {
-                    for (at, word) in words.iter().enumerate() {
-                        log.give_back(first + at, *word);
-                    }
+                for (at, word) in words.iter().enumerate() {
+                    log.give_back(first + at, *word);
                 }
                 return Err(error);
             }

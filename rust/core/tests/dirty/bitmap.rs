@@ -4,6 +4,7 @@
 
 use kvm_core::{
     dirty::{
+        is_clear,
         Bitmap,
         Part, //
     },
@@ -62,12 +63,12 @@ enum Step {
 
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0..400u64).prop_map(Step::Mark),
+        8 => (0..1400u64).prop_map(Step::Mark),
         1 => prop::sample::select(vec![u64::MAX, 1 << 32, 1 << 63]).prop_map(Step::Mark),
         1 => Just(Step::MarkAll),
-        2 => (0..8usize).prop_map(Step::Take),
-        2 => (0..8usize, any::<u64>()).prop_map(|(at, mask)| Step::Clear(at, mask)),
-        1 => (0..8usize, any::<u64>()).prop_map(|(at, mask)| Step::GiveBack(at, mask)),
+        2 => (0..24usize).prop_map(Step::Take),
+        2 => (0..24usize, any::<u64>()).prop_map(|(at, mask)| Step::Clear(at, mask)),
+        1 => (0..24usize, any::<u64>()).prop_map(|(at, mask)| Step::GiveBack(at, mask)),
     ]
 }
 
@@ -80,7 +81,7 @@ fn named(at: usize, bits: u64) -> impl Iterator<Item = u64> {
 
 proptest! {
     #[test]
-    fn as_a_set(count in 1..300u64, skip in 0..6usize, steps in prop::collection::vec(any_step(), 1..60)) {
+    fn as_a_set(count in 1..1300u64, skip in 0..24usize, length in 0..24usize, steps in prop::collection::vec(any_step(), 1..60)) {
         let bitmap = bitmap(count);
         let mut model = BTreeSet::new();
         for step in steps {
@@ -115,19 +116,28 @@ proptest! {
                 }
                 Step::Take(_) | Step::Clear(..) | Step::GiveBack(..) => {}
             }
-            let mut words = vec![0; bitmap.count() - skip.min(bitmap.count())];
-            bitmap.peek_into(skip, &mut words);
-            let same = words.iter().enumerate().all(|(n, word)| *word == bitmap.peek(skip + n));
+            let words = bitmap.words(skip, length);
+            prop_assert_eq!(words.len(), length.min(bitmap.count().saturating_sub(skip)));
+            let same = words.iter().enumerate().all(|(n, word)| word.load() == bitmap.peek(skip + n));
             prop_assert!(same);
+            prop_assert_eq!(is_clear(words), words.iter().all(|word| word.load() == 0));
             let now: BTreeSet<_> = (0..bitmap.count())
                 .flat_map(|at| named(at, bitmap.peek(at)))
                 .collect();
             prop_assert_eq!(&now, &model);
         }
+        let behind = bitmap.words(skip, length).len();
+        let mut words = vec![u64::MAX; behind];
+        bitmap.take_into(skip, &mut words);
+        let taken: BTreeSet<_> = (0..behind).flat_map(|n| named(skip + n, words[n])).collect();
+        let span = skip as u64 * 64..(skip + behind) as u64 * 64;
+        let expected = model.iter().copied().filter(|page| span.contains(page)).collect();
+        prop_assert_eq!(&taken, &expected);
+
         let mut words = vec![0; bitmap.count() + 1];
         bitmap.take_into(0, &mut words);
-        let taken: BTreeSet<_> = (0..words.len()).flat_map(|at| named(at, words[at])).collect();
-        prop_assert_eq!(taken, model);
+        let rest: BTreeSet<_> = (0..words.len()).flat_map(|at| named(at, words[at])).collect();
+        prop_assert_eq!(rest, &model - &taken);
         prop_assert!((0..bitmap.count()).all(|at| bitmap.peek(at) == 0));
     }
 
