@@ -181,18 +181,20 @@ impl Stage2 {
             let level = path.level.min(Level::L2);
             let end = (first | (geometry.span(level) - 1)) - ipa;
             let pages = (end >> geometry.span(Level::L3).trailing_zeros()).min(63) as u32;
-            let mut here = left & (u64::MAX >> (63 - pages));
+            let here = left & (u64::MAX >> (63 - pages));
             left &= !here;
+            let first_entry = geometry.index(first, path.level);
+            let table = path.table(path.level);
             if path.level < Level::L3 {
                 // All that they have is this one.
-                here = 1 << here.trailing_zeros();
+                changed |= self.change_leaf(mem, table.entry(first_entry), path.level, protected);
+                continue;
             }
-            while here != 0 {
-                let ipa = ipa + page_offset(&geometry, here.trailing_zeros());
-                let index = geometry.index(ipa, path.level);
-                let entry = path.table(path.level).entry(index);
-                changed |= self.change_leaf(mem, entry, path.level, protected);
-                here &= here - 1;
+            let mut behind = here >> here.trailing_zeros();
+            while behind != 0 {
+                let entry = table.entry(first_entry + behind.trailing_zeros() as usize);
+                changed |= self.change_leaf(mem, entry, Level::L3, protected);
+                behind &= behind - 1;
             }
         }
         changed
