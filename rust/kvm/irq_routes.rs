@@ -45,11 +45,12 @@ use kvm_host::{
 /// How many resamplers of an interrupt are told in the moment in which the guest has ended it.
 const AT_ONCE: usize = 8;
 
-/// The most resamplers of a VM, one for each GSI: who changes them goes through all with interrupts off.
+/// The most resamplers of a VM, one for each GSI: one that goes has those behind it moved with
+/// interrupts off.
 const MAX_RESAMPLERS: usize = MAX_ROUTES;
 
-/// How many are copied at once.
-const COPY_AT_ONCE: usize = 64;
+/// How many are looked at with interrupts off.
+const STEP: usize = 64;
 
 /// A level-triggered GSI whose user wants to know when the guest has ended its interrupt, to raise it
 /// again if there is a reason to.
@@ -278,7 +279,7 @@ impl Routes {
         // Nobody changes them between the steps.
         while all.len() < len {
             let resamplers = self.resamplers.lock();
-            let some = all.len()..len.min(all.len() + COPY_AT_ONCE);
+            let some = all.len()..len.min(all.len() + STEP);
 
             all.extend_from_slice(resamplers.get(some).ok_or(EINVAL)?, GFP_ATOMIC)?;
         }
@@ -330,16 +331,39 @@ impl Routes {
         lower: impl FnOnce(Option<Route>),
     ) {
         let _changes = self.changes.lock();
-        let mut resamplers = self.resamplers.lock();
-        let at = resamplers
-            .iter()
-            .position(|known| known.gsi == gsi && Arc::ptr_eq(&known.eventfd, eventfd));
-        let gone = at.and_then(|at| resamplers.remove(at).ok());
-        relaxed::store(&self.count, resamplers.len() as u32);
-        let is_last = resamplers.iter().all(|known| known.gsi != gsi);
-        drop(resamplers);
-        if gone.is_some() && is_last {
+        let (mut at, mut others) = (None, false);
+        self.by_steps(|index, known| {
+            if known.gsi == gsi && at.is_none() && Arc::ptr_eq(&known.eventfd, eventfd) {
+                at = Some(index);
+            } else {
+                others |= known.gsi == gsi;
+            }
+        });
+        let Some(at) = at else {
+            return;
+        };
+        let gone = {
+            let mut resamplers = self.resamplers.lock();
+            // A move of what is behind it, at most 128 KiB.
+            let gone = resamplers.remove(at);
+            relaxed::store(&self.count, resamplers.len() as u32);
+            gone
+        };
+        if gone.is_ok() && !others {
             with_irqs_off(|irqs| lower(self.route(irqs, gsi)));
+        }
+    }
+
+    /// Looks at each resampler, by its index, with interrupts off for some of them at a time. For who
+    /// holds `changes`.
+    fn by_steps(&self, mut look: impl FnMut(usize, &Resampler)) {
+        for first in (0..).step_by(STEP) {
+            let resamplers = self.resamplers.lock();
+            let some = resamplers.iter().enumerate().skip(first).take(STEP);
+            some.for_each(|(index, known)| look(index, known));
+            if resamplers.len() <= first + STEP {
+                return;
+            }
         }
     }
 }
