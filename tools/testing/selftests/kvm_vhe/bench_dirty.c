@@ -102,7 +102,7 @@ static uint64_t marked(void)
 ({									\
 	uint64_t start_ = host_count();					\
 	int ret_ = call;						\
-	printf("# %-44s %12.1f us\n", what, (host_count() - start_) * tick() / 1000); \
+	printf("# %-44s %12.0f ns\n", what, (host_count() - start_) * tick()); \
 	ret_;								\
 })
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Measures what a guest's faults on its memory cost: on a page that the VMM has and
- * stage 2 has not, on a block of 2 MiB, and on a page that is mapped but not executable.
- * See bench.h for how. There are no access flag faults to measure: all CPUs with VHE that
- * there are set the flag themselves.
- * Runs on the module and on C KVM: bench_fault [BATCHES].
+ * stage 2 has not, on a block of 2 MiB, on a page that is mapped but not executable or
+ * write-protected for the dirty log, and on one whose access flag the host has cleared.
+ * See bench.h for how. A CPU that has no instruction caches to maintain has no faults
+ * for want of permission to execute, one that sets access flags itself has none for them:
+ * what is printed then is what the access costs without.
+ * Runs on the module and on C KVM, as root: bench_fault [BATCHES].
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -13,6 +15,7 @@
 #include "kvm_vhe_test.h"
 #include "guest.h"
 #include "bench.h"
+#include "aging.h"
 
 #define SLOT		1
 #define IPA		0x48000000UL
@@ -23,13 +26,17 @@
 #define SIZE		(BLOCKS * M2)
 #define RET		0xd65f03c0
 
-/* The first word of n places, each step from the last, is written. Ticks. */
+/*
+ * The first word of n places, each step from the last, is written; the TLB holds none of
+ * them. Ticks.
+ */
 #define TOUCH(name, step, access)					\
 GUEST uint64_t name(uint64_t n);					\
 GUEST uint64_t name(uint64_t n)						\
 {									\
 	uint64_t start, end, at = IPA;					\
 									\
+	asm volatile("tlbi vmalle1\n dsb nsh" : : : "memory");		\
 	asm volatile("isb\n mrs %0, cntvct_el0" : "=r" (start) : : "memory");	\
 	do {								\
 		access;							\
@@ -47,12 +54,17 @@ static struct vm vm;
 static struct vcpu vcpu;
 static unsigned char *mem;
 
-static bool remap(bool huge)
+static bool remap_as(bool huge, unsigned int flags)
 {
 	/* There is none the first time. */
 	vm_memory(&vm, SLOT, IPA, 0, mem, 0);
 	return (!huge || !madvise(mem, SIZE, MADV_COLLAPSE)) &&
-	       !vm_memory(&vm, SLOT, IPA, SIZE, mem, 0);
+	       !vm_memory(&vm, SLOT, IPA, SIZE, mem, flags);
+}
+
+static bool remap(bool huge)
+{
+	return remap_as(huge, 0);
 }
 
 static double finish(void *fn, uint64_t n)
@@ -82,6 +94,22 @@ static double not_executable(void *fn, uint64_t n)
 	return remap(false) && finish(write_pages, n) >= 0 ? finish(fn, n) : -1;
 }
 
+/* Written to, and protected when the VMM got to know. */
+static double protected(void *fn, uint64_t n)
+{
+	static uint64_t bitmap[SIZE / PAGE / 64];
+	struct kvm_dirty_log log = { .slot = SLOT, .dirty_bitmap = bitmap };
+
+	return remap_as(false, KVM_MEM_LOG_DIRTY_PAGES) && finish(fn, n) >= 0 &&
+	       !kvm_ioctl(vm.fd, KVM_GET_DIRTY_LOG, (unsigned long)&log) ? finish(fn, n) : -1;
+}
+
+/* Written to, and not used since two generations began: what is new is young for one. */
+static double aged(void *fn, uint64_t n)
+{
+	return aging_exists() && !age() && !age() ? finish(fn, n) : -1;
+}
+
 static const struct series {
 	const char *name;
 	double (*batch)(void *fn, uint64_t n);
@@ -92,6 +120,8 @@ static const struct series {
 	{ "mapped 4K page, written", mapped, write_pages, PAGES, false, false },
 	{ "new 4K page", unmapped, write_pages, PAGES, false, false },
 	{ "mapped 4K page, first executed", not_executable, execute_pages, PAGES, false, false },
+	{ "4K page protected for the log", protected, write_pages, PAGES, false, false },
+	{ "4K page without access flag", aged, write_pages, PAGES, false, true },
 	{ "new 2M block", unmapped_blocks, write_blocks, BLOCKS, true, true },
 };
 
