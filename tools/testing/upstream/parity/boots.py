@@ -3,6 +3,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 from .errors import SuiteError
 from .judge import Verdict
+from .kept import Kept
 from .outcome import Outcome, read
 from .suite import Machine, Test
 
@@ -77,22 +79,49 @@ def health(label: str, data: dict[str, Any]) -> list[Verdict]:
     return [Verdict(f"{label}: the host keeps well", not wrong, why="; ".join(wrong))]
 
 
-def run(paths: Paths, label: str, host: str, tests: list[Test],
-        say: Callable[[str], None]) -> tuple[dict[str, Outcome], list[Verdict]]:
-    """Runs the tests on one host, with a boot for each machine that they name."""
+def identity(paths: Paths, line: list[str], out: Path, tests: Iterable[Test]) -> str:
+    """The name under which what this boot did is kept: all that it depends on."""
+    qemu = shutil.which("qemu-system-aarch64")
+    lab = sorted(path for path in paths.lab.parent.rglob("*")
+                 if path.is_file() and "tests" not in path.parts and path.suffix != ".pyc")
+    return Kept.key(
+        [word for word in line if word != str(out)],
+        [paths.kernel, paths.initramfs(), *([Path(qemu)] if qemu else []), *lab,
+         *(paths.programs / test.program for test in tests)])
+
+
+def boot(label: str, line: list[str], say: Callable[[str], None]) -> None:
+    """Runs the lab."""
+    with subprocess.Popen(line, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT) as lab:
+        assert lab.stdout is not None
+        for text in lab.stdout:
+            say(f"{label}: {text.rstrip()}")
+    if lab.returncode not in (0, 1):
+        raise SuiteError(f"the lab ended with {lab.returncode} on {label}")
+
+
+def run(paths: Paths, label: str, host: str, tests: list[Test], say: Callable[[str], None],
+        kept: Kept | None = None, good: Callable[[dict[str, Outcome]], bool] = bool,
+        ) -> tuple[dict[str, Outcome], list[Verdict]]:
+    """Runs the tests on one host, with a boot for each machine that they name. What is
+    in `kept` needs no boot; what is `good` is put there."""
     outcomes: dict[str, Outcome] = {}
     verdicts: list[Verdict] = []
     for machine in dict.fromkeys(test.machine for test in tests):
         here = [test for test in tests if test.machine == machine]
-        out = paths.out / f"{label}-{machine.name}"
-        with subprocess.Popen(command(paths, host, machine, here, out), text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as lab:
-            assert lab.stdout is not None
-            for line in lab.stdout:
-                say(f"{label}, {machine.name}: {line.rstrip()}")
-        if lab.returncode not in (0, 1):
-            raise SuiteError(f"the lab ended with {lab.returncode} on {label}, {machine.name}")
+        out, where = paths.out / f"{label}-{machine.name}", f"{label}, {machine.name}"
+        line = command(paths, host, machine, here, out)
+        key = identity(paths, line, out, here) if kept else ""
+        made = kept.fetch(key, out) if kept else None
+        if made:
+            say(f"{where}: as on {made}, when all was the same ({key})")
+        else:
+            boot(where, line, say)
         data = json.loads((out / "results.json").read_text())
-        outcomes |= collect(data, here, out)
-        verdicts += health(f"{label}, {machine.name}", data)
+        results, state = collect(data, here, out), health(where, data)
+        if kept and not made and all(verdict.good for verdict in state) and good(results):
+            kept.keep(key, out)
+        outcomes |= results
+        verdicts += state
     return outcomes, verdicts

@@ -8,6 +8,8 @@ from pathlib import Path
 from . import boots, judge, suite, table
 from .errors import SuiteError
 from .judge import Verdict
+from .kept import Kept
+from .outcome import Outcome
 from .suite import Suite, Test
 
 HERE = Path(__file__).resolve().parent.parent
@@ -32,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
                    help="what is compared with C KVM: the module for the tests in on_module of "
                         "suite.toml (default); the module for all; C KVM itself; nothing")
     p.add_argument("--out", type=Path, default=Path("build/lab/upstream"), metavar="DIR")
+    p.add_argument("--kept", type=Path, metavar="DIR",
+                   help="keep what C KVM did in DIR, and boot it only if something that this "
+                        "depends on is not as it was")
     p.add_argument("--suite", type=Path, default=HERE / "suite.toml", metavar="TOML")
     p.add_argument("--expectations", type=Path, default=HERE / "expectations.toml",
                    metavar="TOML")
@@ -74,8 +79,13 @@ def _run(args: argparse.Namespace) -> bool:
                   f"machine {test.machine.name}" + ("; on the module" if test in with_subject
                                                     else ""))
         return True
+    def good(results: dict[str, Outcome]) -> bool:
+        return all(verdict.good for name, outcome in results.items()
+                   for verdict in judge.alone(name, outcome, expected))
+
     paths = boots.Paths(args.out)
-    ckvm, verdicts = boots.run(paths, "ckvm", "ckvm", tests, _note)
+    ckvm, verdicts = boots.run(paths, "ckvm", "ckvm", tests, _note,
+                               Kept(args.kept) if args.kept else None, good)
     subject, host = "module", "module"
     if args.subject == "ckvm":
         expected, subject, host = expected.of_ckvm_alone(), "ckvm-again", "ckvm"
