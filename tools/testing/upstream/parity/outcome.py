@@ -14,6 +14,7 @@ lines    each line of the output, as a point that is "printed": both hosts must 
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,9 @@ _PLAN = re.compile(r"1\.\.(?P<points>\d+)\s*(?:#.*)?$")
 _CONFIG_PASSED = re.compile(r"(?P<name>[\w+ ]+): PASS$")
 _CONFIG_SKIPPED = re.compile(r"1\.\.0 # SKIP - (?P<name>[\w+ ]+): ")
 _SEED = re.compile(r"Random seed: ")
+_CASE = re.compile(r"Test: (?P<name>.+)$")
+_MODE = re.compile(r"Testing guest mode: (?P<mode>.+)$")
+_CASE_ENDS = {"Done.": "pass", "Skipped.": "skip", "==== Test Assertion Failure ====": "fail"}
 
 
 @dataclass(frozen=True)
@@ -81,18 +85,35 @@ def _configs(lines: list[str]) -> list[Point]:
     return points
 
 
-def _each_line(lines: list[str]) -> list[Point]:
+def _numbered(texts: Iterable[tuple[str, str]]) -> list[Point]:
+    """Points of these names and statuses; the second of a name gets " (2)"."""
     seen: Counter[str] = Counter()
     points = []
-    for line in lines:
-        text = line.strip()
+    for text, status in texts:
         seen[text] += 1
         key = text if seen[text] == 1 else f"{text} ({seen[text]})"
-        points.append(Point(key, key, PRINTED))
+        points.append(Point(key, key, status))
     return points
 
 
-READERS = {"tap": _tap, "configs": _configs, "lines": _each_line}
+def _each_line(lines: list[str]) -> list[Point]:
+    return _numbered((line.strip(), PRINTED) for line in lines)
+
+
+def _cases(lines: list[str]) -> list[Point]:
+    cases: list[tuple[str, str]] = []
+    for line in lines:
+        if match := _CASE.match(line):
+            cases.append((match["name"], "fail"))  # until it says that it is done
+        elif cases:
+            name, status = cases[-1]
+            if match := _MODE.match(line):
+                name = f"{name}, {' '.join(match['mode'].split())}"
+            cases[-1] = name, _CASE_ENDS.get(line, status)
+    return _numbered(cases)
+
+
+READERS = {"tap": _tap, "configs": _configs, "lines": _each_line, "cases": _cases}
 
 
 def read(kind: str, entry: dict[str, Any], output: bytes) -> Outcome:
@@ -119,6 +140,8 @@ def _passed(kind: str, entry: dict[str, Any], outcome: Outcome) -> tuple[str, st
         plans = [int(match["points"]) for line in outcome.output if (match := _PLAN.match(line))]
         if plans and plans[-1] != len(outcome.points):
             return "fail", f"{plans[-1]} points planned, {len(outcome.points)} reported"
+    if kind == "cases" and not outcome.points:
+        return "fail", "it says of no case that it ran"
     if entry["status"] == "fail":  # the lab saw something else
         return "fail", entry["reason"]
     return "pass", ""

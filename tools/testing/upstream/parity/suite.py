@@ -9,7 +9,7 @@ from typing import Any
 from .errors import SuiteError
 
 TIERS = ("check", "all")
-POINTS = ("tap", "configs", "lines")
+POINTS = ("tap", "configs", "lines", "cases")
 
 
 @dataclass(frozen=True)

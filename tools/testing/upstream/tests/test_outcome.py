@@ -75,3 +75,34 @@ vregs+pauth_address+pauth_generic: PASS
 def test_lines() -> None:
     outcome = read("lines", entry(0), b"Random seed: 0x9\n\n\tA,\n\tB,\n\tA,\n")
     assert seen(outcome) == [("A,", "printed"), ("B,", "printed"), ("A, (2)", "printed")]
+
+
+CASES = """Test: read
+Testing guest mode: PA-bits:48,  VA-bits:48,  4K pages
+Done.
+Test: read
+Testing guest mode: PA-bits:40,  VA-bits:48,  4K pages
+Skipped.
+Test: read
+Testing guest mode: PA-bits:48,  VA-bits:48,  4K pages
+uffd fault: addr=0x4000 write=0
+Done.
+Test: write
+"""
+
+
+@pytest.mark.parametrize("last, code, write", [
+    ("Done.", 0, "pass"), ("Done.\n==== Test Assertion Failure ====", 254, "fail"),
+    ("", 137, "fail")])
+def test_cases(last: str, code: int, write: str) -> None:
+    outcome = read("cases", entry(code), (CASES + last).encode())
+    assert seen(outcome) == [
+        ("read, PA-bits:48, VA-bits:48, 4K pages", "pass"),
+        ("read, PA-bits:40, VA-bits:48, 4K pages", "skip"),
+        ("read, PA-bits:48, VA-bits:48, 4K pages (2)", "pass"), ("write", write)]
+    assert (outcome.status == "pass") == (write == "pass")
+
+
+def test_exit_0_is_no_pass_without_a_case() -> None:
+    outcome = read("cases", entry(0), b"Random seed: 0x9\n")
+    assert (outcome.status, outcome.reason) == ("fail", "it says of no case that it ran")
