@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Shows what becomes of a guest's faults where the VMM moves its memory, maps it read-only,
- * not at all or has it copied on write; and memory that is mapped before the guest uses it
- * (KVM_PRE_FAULT_MEMORY).
+ * not at all or has it copied on write; holes that a userfaultfd fills; and memory that is
+ * mapped before the guest uses it (KVM_PRE_FAULT_MEMORY).
  * Runs on the module and on C KVM, which has no pre-faulting.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <linux/userfaultfd.h>
 
 #include "kselftest_harness.h"
 #include "kvm_vhe_test.h"
@@ -157,6 +162,90 @@ TEST_F(faults, nothing_there)
 		EXPECT_EQ(GUEST_DONE, guest_run(&self->vcpu));
 	}
 	EXPECT_EQ(~(IPA + 7 * PAGE + 0x238), *(uint64_t *)(self->mem + 7 * PAGE + 0x238));
+}
+
+/* Stores of which a data abort does not say what was to be stored. */
+GUEST uint64_t store_pre_indexed(uint64_t at);
+GUEST uint64_t store_pre_indexed(uint64_t at)
+{
+	uint64_t below = at - 8;
+
+	asm volatile("str	%1, [%0, #8]!" : "+r" (below) : "r" (at) : "memory");
+	return below - at;
+}
+
+GUEST uint64_t zero_block(uint64_t at);
+GUEST uint64_t zero_block(uint64_t at)
+{
+	asm volatile("dc	zva, %0" : : "r" (at) : "memory");
+	return 0;
+}
+
+/* Fills the hole that is asked for first. */
+struct filler {
+	int uffd;
+	unsigned char *content;
+	struct uffd_msg asked;
+	long copied;
+};
+
+static void *filling(void *arg)
+{
+	struct filler *f = arg;
+	struct pollfd asked = { .fd = f->uffd, .events = POLLIN };
+	struct uffdio_copy copy = { .src = (uintptr_t)f->content, .len = PAGE };
+
+	if (poll(&asked, 1, -1) == 1 && read(f->uffd, &f->asked, sizeof(f->asked)) > 0) {
+		copy.dst = f->asked.arg.pagefault.address;
+		ioctl(f->uffd, UFFDIO_COPY, &copy);
+		f->copied = copy.copy;
+	}
+	return NULL;
+}
+
+/*
+ * There is a hole where a read-only slot's memory is to be. Nobody fills it for a store that
+ * cannot be; a load does ask for it, to read.
+ */
+TEST_F(faults, hole_in_a_read_only_slot)
+{
+	void *const stores[] = { store_pre_indexed, zero_block };
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = {
+		.range = { .start = (uintptr_t)self->mem, .len = M2 },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct filler f = { .uffd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK),
+			    .content = self->mem + M2 };
+	struct pollfd asked = { .fd = f.uffd, .events = POLLIN };
+	pthread_t thread;
+	unsigned int i;
+
+	ASSERT_LE(0, f.uffd);
+	madvise(self->mem, SIZE, MADV_NOHUGEPAGE);
+	memset(f.content, 7, PAGE);
+	ASSERT_EQ(0, ioctl(f.uffd, UFFDIO_API, &api));
+	ASSERT_EQ(0, ioctl(f.uffd, UFFDIO_REGISTER, &range));
+	ASSERT_EQ(0, vm_memory(&self->vm, SLOT, IPA, M2, self->mem, KVM_MEM_READONLY));
+	for (i = 0; i < 2; i++) {
+		EXPECT_NE(0, guest(self, stores[i], IPA));
+		EXPECT_EQ(-ENOSYS, self->vcpu.error);
+		EXPECT_EQ(0, poll(&asked, 1, 0));
+	}
+	ASSERT_EQ(0, pthread_create(&thread, NULL, filling, &f));
+	ASSERT_EQ(0, guest(self, load, IPA));
+	EXPECT_EQ(0x0707070707070707UL, self->vcpu.value);
+	pthread_join(thread, NULL);
+	EXPECT_EQ((long)PAGE, f.copied);
+	EXPECT_EQ((uintptr_t)self->mem, f.asked.arg.pagefault.address);
+	EXPECT_EQ(0, f.asked.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE);
+	/* It is there, and as it was. */
+	for (i = 0; i < 2; i++) {
+		EXPECT_NE(0, guest(self, stores[i], IPA));
+		EXPECT_EQ(-ENOSYS, self->vcpu.error);
+	}
+	EXPECT_EQ(0, memcmp(self->mem, f.content, PAGE));
+	close(f.uffd);
 }
 
 static int pre_fault(int fd, struct kvm_pre_fault_memory *range, uint64_t gpa, uint64_t size)
