@@ -58,6 +58,7 @@ def command(paths: Paths, host: str, machine: Machine, tests: Iterable[Test],
             "--test-timeout", str(limit),
             "--timeout", str(BOOT_SECONDS + sum(test.seconds for test in tests)),
             *(("--append", machine.append) if machine.append else ()),
+            *(("--before", machine.before) if machine.before else ()),
             *(LOADED if host == "module" else ()), *words]
 
 

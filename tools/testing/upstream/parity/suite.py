@@ -21,6 +21,7 @@ class Machine:
     cpus: int = 2
     memory: str = "1G"
     append: str = ""
+    before: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def parse(text: str) -> Suite:
     machines = {
         name: Machine(name, **_take(f"machine {name}", entry,
                                     {"cpu": str, "cpus": int, "memory": str,
-                                     "append": str}))
+                                     "append": str, "before": str}))
         for name, entry in data.get("machine", {}).items()}
     tests: dict[str, Test] = {}
     for entry in data.get("test", []):
