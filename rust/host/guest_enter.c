@@ -9,6 +9,7 @@
 #include <asm/barrier.h>
 #include <asm/daifflags.h>
 #include <asm/esr.h>
+#include <kvm_vhe_switch.h>
 
 #include "guest_enter.h"
 
@@ -21,16 +22,23 @@
  * RCU is not told of a quiescent state here, each time, but once in each series
  * of entries: an interrupt ends the series before RCU can miss it.
  *
+ * The section is the one with interrupts off that this is called in. While an inner
+ * one goes on, the guest is not entered: its owner counts on RCU.
+ *
  * The world switch runs with all exceptions masked.  Afterwards PSTATE.D is as
  * it was, so that the caller can have debug registers in the CPU that are not
  * the host's.
  */
-noinstr u64 kvm_vhe_run_guest(void *context)
+noinstr u64 kvm_vhe_run_guest(void *context, unsigned long section)
 {
 	unsigned long debug = read_sysreg(daif) & PSR_D_BIT;
 	u64 code;
 
 	instrumentation_begin();
+	if (WARN_ON_ONCE(!kvm_vhe_is_innermost(section))) {
+		instrumentation_end();
+		return KVM_VHE_CODE_IRQ;
+	}
 	trace_hardirqs_on_prepare();
 	lockdep_hardirqs_on_prepare();
 	instrumentation_end();

@@ -23,10 +23,10 @@ use kernel::{
 /// # Invariants
 ///
 /// While a value exists and [`IrqsOff::window`] does not run, interrupts are off; preemption is off
-/// all the time.
+/// all the time. `section` is what names the section that it is made for.
 pub struct IrqsOff {
     cpu: PinnedCpu,
-    flags: c_ulong,
+    section: c_ulong,
 }
 
 impl IrqsOff {
@@ -48,32 +48,41 @@ impl IrqsOff {
     /// that wants another task to run leaves that to whoever looks at
     /// [`work_pending`](crate::task_work::work_pending), which is to be done after this.
     ///
-    /// If interrupts were off already when this section began, they stay off.
+    /// If interrupts were off already when this section began, they stay off. So they do, with a
+    /// warning, inside of another section that has begun in this one, and while a spinlock is held.
     #[inline]
     pub fn window(&mut self) {
-        // SAFETY: Interrupts are off and `flags` is what they were before, in the same task.
-        // Nothing borrows from `self`, so nobody relies on them being off.
-        unsafe { bindings::kvm_vhe_irq_window(self.flags) };
+        // SAFETY: Interrupts are off and `section` says what they were before, in the same task.
+        // Nothing borrows from `self`, so nobody relies on them being off by this proof; that there
+        // is no other is looked at.
+        unsafe { bindings::kvm_vhe_irq_window(self.section) };
+    }
+
+    /// What names the section.
+    #[inline]
+    pub(crate) fn section(&self) -> c_ulong {
+        self.section
     }
 }
 
 /// Runs `f` with interrupts and preemption off. `f` must not sleep.
 ///
-/// May be used wherever the kernel runs, also where interrupts are off already. What takes an outer
-/// proof exclusively is not for code inside of an inner section, which the compiler does not see.
+/// May be used wherever the kernel runs, also where interrupts are off already. An outer proof can be
+/// used in `f` as well. What takes it exclusively has no effect then, as the inner proof is to hold:
+/// the compiler cannot tell, but the count of preemption does.
 #[inline]
 pub fn with_irqs_off<R>(f: impl FnOnce(&mut IrqsOff) -> R) -> R {
     // SAFETY: Both may be switched off anywhere; they are as before after the below, since `f`
     // cannot unwind, the kernel being built to abort on panics.
-    let flags = unsafe { bindings::kvm_vhe_irqs_off() };
+    let section = unsafe { bindings::kvm_vhe_irqs_off() };
     // INVARIANT: Interrupts and preemption are off until the value is gone.
     let result = f(&mut IrqsOff {
         // SAFETY: Preemption is off until the value is gone.
         cpu: unsafe { PinnedCpu::current() },
-        flags,
+        section,
     });
     // SAFETY: This is the counterpart of the above.
-    unsafe { bindings::kvm_vhe_irqs_restore(flags) };
+    unsafe { bindings::kvm_vhe_irqs_restore(section) };
 
     result
 }

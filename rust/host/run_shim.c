@@ -6,14 +6,19 @@
 #include <linux/preempt.h>
 #include <linux/rseq.h>
 #include <linux/sched.h>
+#include <linux/wordpart.h>
 #include <asm/barrier.h>
 #include <asm/simd.h>
 
+#include "guest_enter.h"
 #include "run_shim.h"
 
 /*
  * Preemption is switched off as well, so that the task stays on its CPU while
  * kvm_vhe_irq_window() has interrupts on.
+ *
+ * Returns what names the section: the flags as they were, and in the upper half
+ * how deep in sections without preemption it is.
  */
 unsigned long kvm_vhe_irqs_off(void)
 {
@@ -21,18 +26,24 @@ unsigned long kvm_vhe_irqs_off(void)
 
 	preempt_disable();
 	local_irq_save(flags);
-	return flags;
+	return flags | (unsigned long)preempt_count() << KVM_VHE_SECTION_DEPTH;
 }
 
-void kvm_vhe_irqs_restore(unsigned long flags)
+void kvm_vhe_irqs_restore(unsigned long section)
 {
+	unsigned long flags = lower_32_bits(section);
+
 	local_irq_restore(flags);
 	preempt_enable();
 }
 
 /* The ISB makes the CPU take what is pending before it goes on. */
-void kvm_vhe_irq_window(unsigned long flags)
+void kvm_vhe_irq_window(unsigned long section)
 {
+	unsigned long flags = lower_32_bits(section);
+
+	if (WARN_ON_ONCE(!kvm_vhe_is_innermost(section)))
+		return;
 	local_irq_restore(flags);
 	isb();
 	local_irq_disable();

@@ -19,8 +19,8 @@ enum kvm_vhe_thread_flags {
 
 /* irqs.rs */
 unsigned long kvm_vhe_irqs_off(void);
-void kvm_vhe_irqs_restore(unsigned long flags);
-void kvm_vhe_irq_window(unsigned long flags);
+void kvm_vhe_irqs_restore(unsigned long section);
+void kvm_vhe_irq_window(unsigned long section);
 
 /* task_work.rs */
 void kvm_vhe_prepare_guest_entry(void);

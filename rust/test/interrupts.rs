@@ -284,6 +284,9 @@ fn forwarded_here(
         "the guest was not left",
         here.enter().code == ExitCode::Interrupt,
     )?;
+    // That warns.
+    with_irqs_off(|_| here.window());
+    check("it came in an inner section", came() == 0)?;
     here.window();
     check("the host has not got it", came() == 1)?;
     check("it is not active", is_active())?;
