@@ -79,6 +79,10 @@ pub enum MemoryType {
 pub struct FaultedPage {
     page: Option<NonNull<linux::page>>,
     physical: u64,
+    /// The user's address.
+    address: usize,
+    /// How much around it is known to be contiguous; a power of two.
+    mapped: usize,
     writable: bool,
     memory_type: MemoryType,
 }
@@ -92,12 +96,14 @@ impl FaultedPage {
     /// # Safety
     ///
     /// The caller owns the reference.
-    unsafe fn from_raw(page: NonNull<linux::page>, writable: bool) -> Self {
+    unsafe fn from_raw(page: NonNull<linux::page>, address: usize, writable: bool) -> Self {
         // INVARIANT: The caller gives its reference away.
         Self {
             // SAFETY: By the reference the page is valid.
             physical: unsafe { bindings::kvm_vhe_page_to_phys(page.as_ptr()) },
             page: Some(page),
+            address,
+            mapped: PAGE_SIZE,
             writable,
             memory_type: MemoryType::Normal,
         }
@@ -106,6 +112,28 @@ impl FaultedPage {
     /// The physical address of the page.
     pub fn physical(&self) -> u64 {
         self.physical
+    }
+
+    /// The size in bytes of what one entry of the current process's tables maps at the page's address:
+    /// the page, or a block whose parts are contiguous and aligned in physical memory, too, so that one
+    /// entry of stage 2 may map them. Does not sleep.
+    ///
+    /// It says what is so now. It stays so under the lock of the VM's tables if no invalidation concerns
+    /// the block and none did since its page was looked up.
+    pub fn mapping_size(&mut self) -> usize {
+        // SAFETY: Any address may be asked for.
+        let shift = unsafe { bindings::kvm_vhe_user_mapping_shift(self.address) };
+
+        self.mapped = 1_usize.checked_shl(shift).unwrap_or(0).max(PAGE_SIZE);
+        self.mapped
+    }
+
+    /// Whether so much, from this physical address on, is the page, or a part of what
+    /// [`Self::mapping_size`] has found that has the page in it.
+    pub(crate) fn is_part_of(&self, physical: u64, size: u64) -> bool {
+        size.is_power_of_two()
+            && size <= self.mapped as u64
+            && self.physical & !(size - 1) == physical
     }
 
     /// Whether the user may write to it, and thus the guest: it may also be so when only reading
@@ -212,7 +240,7 @@ pub fn fault_in(address: usize, write: bool, wait: Wait) -> Result<FaultedPage, 
     match NonNull::new(page) {
         Some(page) if result == 1 => {
             // SAFETY: The reference was given to us.
-            let found = unsafe { FaultedPage::from_raw(page, write) };
+            let found = unsafe { FaultedPage::from_raw(page, address, write) };
 
             // A page brought in for reading is often writable nevertheless: then the guest's first
             // write need not fault.
@@ -239,22 +267,8 @@ fn present_writable_page(address: usize) -> Option<FaultedPage> {
 
     match NonNull::new(page) {
         // SAFETY: The reference was given to us.
-        Some(page) if count == 1 => Some(unsafe { FaultedPage::from_raw(page, true) }),
+        Some(page) if count == 1 => Some(unsafe { FaultedPage::from_raw(page, address, true) }),
         _ => None,
-    }
-}
-
-/// The size in bytes of what one entry of the current process's tables maps at a user address: a
-/// page, or a block whose parts are contiguous and aligned in physical memory, too, so that one
-/// entry of stage 2 may map them; none if nothing is mapped. Does not sleep.
-///
-/// It says what is so now. It stays so under the lock of the VM's tables if no invalidation concerns
-/// the block and none did since its page was looked up.
-pub fn mapping_size(address: usize) -> Option<usize> {
-    // SAFETY: Any address may be asked for.
-    match unsafe { bindings::kvm_vhe_user_mapping_shift(address) } {
-        0 => None,
-        shift => 1_usize.checked_shl(shift),
     }
 }
 
@@ -337,6 +351,8 @@ fn present_driver_page(vma: &VmaRef, address: usize, write: bool) -> Option<Faul
         // INVARIANT: There is no page that this would have a reference on.
         page: None,
         physical: (pfn as u64) << PAGE_SHIFT,
+        address: address & PAGE_MASK,
+        mapped: PAGE_SIZE,
         writable,
         // Memory is in the kernel's linear map, as cacheable: any other type would not be coherent
         // with that. What is no memory is accessed as its driver allows, or as strictly as can be.

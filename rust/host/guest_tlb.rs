@@ -15,15 +15,36 @@ use crate::{
     machine::VheHost,
     pinned::PinnedCpu, //
 };
-use kvm_core::stage2::tlbi::Operands;
+use core::marker::PhantomData;
+use kvm_core::stage2::{
+    tlbi::Operands,
+    Format,
+    TableAddr,
+    VtcrEl2,
+    VttbrEl2, //
+};
 
-/// The registers that name a VM's stage 2 and its VMID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stage2Registers {
+/// The registers that name a VM's stage 2 and its VMID. The tables stay as long as these.
+#[derive(Clone, Copy, Debug)]
+pub struct Stage2Registers<'a> {
     /// VTTBR_EL2, with the VMID.
-    pub vttbr: u64,
+    pub(crate) vttbr: u64,
     /// VTCR_EL2.
-    pub vtcr: u64,
+    pub(crate) vtcr: u64,
+    _tables: PhantomData<&'a ()>,
+}
+
+impl<'a> Stage2Registers<'a> {
+    /// For tables of this format whose root is there as long as `_owner` is borrowed, and everything
+    /// that it leads to.
+    #[inline]
+    pub(crate) const fn new<T>(format: &Format, root: TableAddr, vmid: u16, _owner: &'a T) -> Self {
+        Self {
+            vttbr: VttbrEl2::new(root, vmid).into_raw(),
+            vtcr: VtcrEl2::new(format).into_raw(),
+            _tables: PhantomData,
+        }
+    }
 }
 
 /// Invalidates, on all CPUs, what depends on the translation of some addresses: stage 2's entries, and
@@ -31,7 +52,7 @@ pub struct Stage2Registers {
 /// are seen by walkers afterwards.
 ///
 /// There are ranges among them only if all CPUs have FEAT_TLBIRANGE.
-pub fn invalidate_ipas(_host: VheHost, stage2: Stage2Registers, operands: &Operands) {
+pub fn invalidate_ipas(_host: VheHost, stage2: Stage2Registers<'_>, operands: &Operands) {
     let (entries, ranges) = (operands.entries(), operands.ranges());
 
     // SAFETY: The host is at EL2 with VHE (`VheHost`) and uses nothing of EL1&0, so that which stage
@@ -51,7 +72,12 @@ pub fn invalidate_ipas(_host: VheHost, stage2: Stage2Registers, operands: &Opera
 
 /// Invalidates, on this CPU only, what depends on the translation of the page or block at `ipa`: for a
 /// guest that faulted by what is in the TLB while the tables allow more by now.
-pub fn invalidate_ipa_here(_host: VheHost, stage2: Stage2Registers, ipa: u64, _cpu: &PinnedCpu) {
+pub fn invalidate_ipa_here(
+    _host: VheHost,
+    stage2: Stage2Registers<'_>,
+    ipa: u64,
+    _cpu: &PinnedCpu,
+) {
     // SAFETY: As in `invalidate_ipas()`. Bits 51:12 of the address, and no hint of a level.
     unsafe {
         bindings::kvm_vhe_tlbi_ipa_local(stage2.vttbr, stage2.vtcr, ipa >> 12 & (1 << 40) - 1)
@@ -59,7 +85,7 @@ pub fn invalidate_ipa_here(_host: VheHost, stage2: Stage2Registers, ipa: u64, _c
 }
 
 /// Invalidates, on all CPUs, all translations of the VMID, of both stages.
-pub fn invalidate_vmid(_host: VheHost, stage2: Stage2Registers) {
+pub fn invalidate_vmid(_host: VheHost, stage2: Stage2Registers<'_>) {
     // SAFETY: As in `invalidate_ipas()`.
     unsafe { bindings::kvm_vhe_tlbi_vmid(stage2.vttbr, stage2.vtcr) }
 }
@@ -68,7 +94,7 @@ pub fn invalidate_vmid(_host: VheHost, stage2: Stage2Registers) {
 /// vCPU of the VM left here, since vCPUs share the VMID, and each has ASIDs and local invalidation
 /// of its own. And the instruction cache, into which a vCPU with its MMU off may have fetched from
 /// the Point of Coherency what others have cleaned to the Point of Unification only.
-pub fn invalidate_local(_host: VheHost, stage2: Stage2Registers, _cpu: &PinnedCpu) {
+pub fn invalidate_local(_host: VheHost, stage2: Stage2Registers<'_>, _cpu: &PinnedCpu) {
     // SAFETY: As in `invalidate_ipas()`.
     unsafe { bindings::kvm_vhe_tlbi_local(stage2.vttbr, stage2.vtcr) }
 }

@@ -57,7 +57,6 @@ pub mod preempt_notifier;
 pub mod profiling;
 pub mod rcu_cell;
 pub mod signal_mask;
-pub mod table_page;
 pub mod task_work;
 pub mod trace;
 pub mod translation;
@@ -67,7 +66,9 @@ pub mod alarm;
 pub mod halt_poll;
 pub mod neon;
 mod registers;
+pub mod table_page;
 
+pub mod guest_tables;
 pub mod percpu_irq;
 
 pub mod gic;
@@ -80,3 +81,5 @@ pub mod load;
 
 #[cfg(KVM_VHE_TEST)]
 pub mod testing;
+#[cfg(KVM_VHE_TEST)]
+pub mod testing_tables;

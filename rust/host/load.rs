@@ -28,9 +28,10 @@ pub trait Load {
     /// The vCPU's side of the CPU.
     fn cpu(&self) -> &VcpuCpu;
 
-    /// The vCPU comes to this CPU: its stage 2 translation, and the vectors that the CPU needs.
+    /// The vCPU comes to this CPU: its stage 2 translation, which stays as long as this is lent, and the
+    /// vectors that the CPU needs.
     /// [`None`] if the CPU is not in use for VMs any more. Runs with interrupts off; must not sleep.
-    fn load(&self, cpu: &PinnedCpu) -> Option<(Stage2Registers, Vectors)>;
+    fn load(&self, cpu: &PinnedCpu) -> Option<(Stage2Registers<'_>, Vectors)>;
 
     /// The vCPU has left this CPU. Runs with interrupts off and perhaps the runqueue's lock held:
     /// see [`SchedCallbacks::sched_out`].
@@ -89,6 +90,7 @@ impl<T: Load> SchedCallbacks for Scheduled<'_, T> {
     }
 }
 
+/// Loads a vCPU that stays until it is put.
 fn load<T: Load>(vcpu: &T, cpu: &PinnedCpu) {
     if let Some((stage2, vectors)) = vcpu.load(cpu) {
         // SAFETY: Looks at this CPU's runqueue.
@@ -98,7 +100,8 @@ fn load<T: Load>(vcpu: &T, cpu: &PinnedCpu) {
         // another thread can have the time.
         vcpu.cpu().trap_wfe(!alone);
         // SAFETY: Called by the notifier of this task, which puts the vCPU before the task leaves
-        // the CPU, or by `reload()` after a put; and `with_loaded()` is not nested in a task.
+        // the CPU, or by `reload()` after a put; and `with_loaded()` is not nested in a task. That
+        // lends `vcpu`, and with it the tables, until after the last put.
         unsafe { vcpu.cpu().load(stage2, vectors, cpu) };
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     relaxed, //
 };
 use core::{
+    cell::UnsafeCell,
     marker::PhantomData,
     ops::Deref, //
 };
@@ -26,23 +27,69 @@ use kernel::{
         },
         lock::mutex::MutexGuard,
         rcu,
+        Arc,
         Mutex, //
     },
     types::Opaque, //
 };
 
-/// So many values wait for the end of a grace period at most, of all cells: who replaces one more
-/// waits, so that nobody fills the memory faster than RCU frees it.
+/// So many values wait for the end of a grace period at most, of the cells that share a [`Deferred`]:
+/// who replaces one more waits, so that nobody fills the memory faster than RCU frees it.
 const MOST_DEFERRED: u32 = 1024;
 
-/// How many values wait.
-static DEFERRED: Atomic<u32> = Atomic::new(0);
+/// What is RCU's to call: functions of the module, which has to stay as long.
+struct Calls;
+
+impl Drop for Calls {
+    /// Waits until RCU has called all that it was given.
+    fn drop(&mut self) {
+        // SAFETY: Process context: whatever has one of these goes where sleeping is allowed.
+        unsafe { linux::rcu_barrier() };
+    }
+}
+
+/// What cells, and others that leave something to RCU, have as long as they may do so. Dropping the
+/// last one waits until RCU has called all of it; so may dropping any, which may sleep therefore.
+#[derive(Clone)]
+pub struct Deferred {
+    /// How many values wait.
+    waiting: Arc<Atomic<u32>>,
+    calls: Arc<Calls>,
+}
+
+impl Deferred {
+    /// The first, for the module, which goes by its end.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            waiting: Arc::new(Atomic::new(0), GFP_KERNEL_ACCOUNT)?,
+            calls: Arc::new(Calls, GFP_KERNEL_ACCOUNT)?,
+        })
+    }
+
+    /// One whose values are counted apart: who has too many of these waits alone.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn apart(&self) -> Result<Self> {
+        Ok(Self {
+            waiting: Arc::new(Atomic::new(0), GFP_KERNEL_ACCOUNT)?,
+            calls: self.calls.clone(),
+        })
+    }
+}
 
 /// A value in its box.
 #[repr(C)]
 struct Node<T> {
     /// RCU's, once the value is replaced.
     head: Opaque<linux::callback_head>,
+    /// Where it is counted, once it waits. Who replaces it writes this, and who drops it reads it.
+    waiting: UnsafeCell<Option<Arc<Atomic<u32>>>>,
     value: T,
 }
 
@@ -56,9 +103,13 @@ impl<T> Fresh<T> {
     ///
     /// `ENOMEM`.
     pub fn new(value: T) -> Result<Self> {
-        let head = Opaque::uninit();
+        let node = Node {
+            head: Opaque::uninit(),
+            waiting: UnsafeCell::new(None),
+            value,
+        };
 
-        Ok(Self(KBox::new(Node { head, value }, GFP_KERNEL_ACCOUNT)?))
+        Ok(Self(KBox::new(node, GFP_KERNEL_ACCOUNT)?))
     }
 }
 
@@ -74,6 +125,7 @@ pub struct RcuCell<T> {
     value: Atomic<*mut Node<T>>,
     #[pin]
     update: Mutex<()>,
+    deferred: Deferred,
     _owns: PhantomData<KBox<T>>,
 }
 
@@ -84,11 +136,12 @@ unsafe impl<T: Send + Sync> Sync for RcuCell<T> {}
 
 impl<T> RcuCell<T> {
     /// Returns an initialiser of a cell with this value.
-    pub fn new(value: Fresh<T>) -> impl PinInit<Self> {
+    pub fn new(value: Fresh<T>, deferred: Deferred) -> impl PinInit<Self> {
         // INVARIANT: It comes from a box.
         pin_init!(Self {
             value: Atomic::new(KBox::into_raw(value.0)),
             update <- new_mutex!((), "kvm_host::RcuCell::update"),
+            deferred,
             _owns: PhantomData,
         })
     }
@@ -173,17 +226,22 @@ impl<T> Update<'_, T> {
 
 impl<T: Send + Sync + 'static> Update<'_, T> {
     /// Replaces the value. Some may go on to see the old one for a while, which is dropped, in a
-    /// context that must not sleep, when nobody does: [`Deferred`] is to be kept by the module. There
-    /// may be so many old ones that this waits for that. May sleep.
+    /// context that must not sleep, when nobody does. There may be so many old ones of the cell's
+    /// [`Deferred`] that this waits for that. May sleep.
     pub fn replace(&mut self, fresh: Fresh<T>) {
         let old = self.publish(fresh);
+        let waiting = &self.cell.deferred.waiting;
 
-        if DEFERRED.fetch_add(1, Relaxed) < MOST_DEFERRED {
-            // SAFETY: It was a box's by the cell's type invariant, and `head` is the field's that is
-            // there for this. As the first field of the `repr(C)` node, it is where the node is.
+        if waiting.fetch_add(1, Relaxed) < MOST_DEFERRED {
+            // SAFETY: It was a box's by the cell's type invariant. Readers have references to its value
+            // alone, and it was replaced here, once.
+            unsafe { *(*old).waiting.get() = Some(waiting.clone()) };
+            // SAFETY: As above, and `head` is the field's that is there for this. As the first field
+            // of the `repr(C)` node, it is where the node is. The function is there when it is
+            // called: the module does not go before all `Calls` have, of which the cell has one.
             unsafe { linux::call_rcu((*old).head.get(), Some(free::<T>)) };
         } else {
-            DEFERRED.fetch_sub(1, Relaxed);
+            waiting.fetch_sub(1, Relaxed);
             // SAFETY: `publish()` has taken it out of a cell.
             unsafe { free_after_readers(old) };
         }
@@ -208,27 +266,12 @@ unsafe fn free_after_readers<T>(old: *mut Node<T>) {
 unsafe extern "C" fn free<T>(head: *mut linux::callback_head) {
     // SAFETY: As in `free_after_readers()`: RCU calls this after a grace period. `head` is the first
     // field.
-    drop(unsafe { KBox::from_raw(head.cast::<Node<T>>()) });
-    DEFERRED.fetch_sub(1, Relaxed);
-}
+    let mut node = unsafe { KBox::from_raw(head.cast::<Node<T>>()) };
+    let waiting = node.waiting.get_mut().take();
 
-/// What the module keeps as long as a cell may have a value that it does not wait for: the functions
-/// that drop them are the module's.
-pub struct Deferred(());
-
-impl Deferred {
-    /// For the module.
-    #[allow(clippy::new_without_default)]
-    pub const fn new() -> Self {
-        Self(())
-    }
-}
-
-impl Drop for Deferred {
-    /// Waits until RCU has called all that it was given.
-    fn drop(&mut self) {
-        // SAFETY: A module is unloaded in process context.
-        unsafe { linux::rcu_barrier() };
+    drop(node);
+    if let Some(waiting) = waiting {
+        waiting.fetch_sub(1, Relaxed);
     }
 }
 

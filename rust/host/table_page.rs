@@ -11,7 +11,8 @@
 
 use crate::{
     bindings,
-    irqs::IrqsOff, //
+    irqs::IrqsOff,
+    rcu_cell::Deferred, //
 };
 use core::{
     mem::ManuallyDrop,
@@ -42,7 +43,7 @@ use kvm_core::stage2::{
 pub const MAX_ORDER: u32 = 4;
 
 /// The number of entries of a table of one page.
-pub const ENTRIES: usize = PAGE_SIZE / size_of::<u64>();
+pub(crate) const ENTRIES: usize = PAGE_SIZE / size_of::<u64>();
 
 /// Zeroed pages that can become a table: `1 << order` of them, contiguous and aligned to their size.
 ///
@@ -161,7 +162,7 @@ const NOT_FIRST: usize = 0xf;
 /// # Safety
 ///
 /// It is so.
-pub unsafe trait ReadSide {}
+pub(crate) unsafe trait ReadSide {}
 
 // SAFETY: That is what the guard is.
 unsafe impl ReadSide for rcu::Guard {}
@@ -182,8 +183,10 @@ unsafe impl ReadSide for IrqsOff {}
 /// [`remove_unread`](Self::remove_unread): `owner` is an allocation of this arena, which nobody
 /// else has the address of. What was taken out while the arena may be shared is freed after a grace
 /// period.
-pub struct TableArena {
+pub(crate) struct TableArena {
     owner: ManuallyDrop<KBox<Owner>>,
+    /// For what is left to RCU.
+    _deferred: Deferred,
 }
 
 /// One page of a table.
@@ -193,7 +196,7 @@ pub struct TableArena {
 /// `entries` is the address of [`ENTRIES`] entries, valid for `'a`, that are accessed atomically
 /// only.
 #[derive(Clone, Copy)]
-pub struct Table<'a> {
+pub(crate) struct Table<'a> {
     entries: &'a [Atomic<u64>; ENTRIES],
 }
 
@@ -203,14 +206,14 @@ impl<'a> Table<'a> {
     /// A load with `Acquire` sees what was in a table before an entry that leads to it was stored with
     /// `Release` or exchanged. The walker sees it after [`publish`].
     #[inline]
-    pub fn entry(self, index: usize) -> Option<&'a Atomic<u64>> {
+    pub(crate) fn entry(self, index: usize) -> Option<&'a Atomic<u64>> {
         self.entries.get(index)
     }
 
     /// Reads an entry, and what is behind it not earlier; zero, which is no entry, beyond
     /// [`ENTRIES`].
     #[inline]
-    pub fn read(self, index: usize) -> u64 {
+    pub(crate) fn read(self, index: usize) -> u64 {
         self.entry(index).map_or(0, |entry| entry.load(Acquire))
     }
 
@@ -220,7 +223,7 @@ impl<'a> Table<'a> {
     ///
     /// `EINVAL` beyond [`ENTRIES`].
     #[inline]
-    pub fn write(self, index: usize, value: u64) -> Result {
+    pub(crate) fn write(self, index: usize, value: u64) -> Result {
         self.entry(index).ok_or(EINVAL)?.store(value, Release);
         Ok(())
     }
@@ -232,7 +235,7 @@ impl<'a> Table<'a> {
     ///
     /// The value that is there; zero beyond [`ENTRIES`].
     #[inline]
-    pub fn compare_exchange(self, index: usize, old: u64, new: u64) -> Result<(), u64> {
+    pub(crate) fn compare_exchange(self, index: usize, old: u64, new: u64) -> Result<(), u64> {
         match self.entry(index) {
             Some(entry) => entry.cmpxchg(old, new, Full).map(|_| ()),
             None => Err(0),
@@ -242,7 +245,7 @@ impl<'a> Table<'a> {
 
 /// The page that an entry is in, and its index there.
 #[inline]
-pub fn split(entry: EntryAddr) -> (u64, usize) {
+pub(crate) fn split(entry: EntryAddr) -> (u64, usize) {
     let mask = PAGE_SIZE as u64 - 1;
 
     (entry.pa() & !mask, ((entry.pa() & mask) / 8) as usize)
@@ -254,7 +257,7 @@ impl TableArena {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new(deferred: Deferred) -> Result<Self> {
         let owner = KBox::new(
             Owner {
                 pages: Atomic::new(0),
@@ -266,6 +269,7 @@ impl TableArena {
         // mark from all of their pages before they free it.
         Ok(Self {
             owner: ManuallyDrop::new(owner),
+            _deferred: deferred,
         })
     }
 
@@ -274,12 +278,12 @@ impl TableArena {
     }
 
     /// The number of pages in tables.
-    pub fn pages(&self) -> u64 {
+    pub(crate) fn pages(&self) -> u64 {
         self.owner.pages.load(Relaxed) as u64
     }
 
     /// Makes a table of pages and returns its physical address. Does not sleep.
-    pub fn add(&self, pages: ZeroedPages) -> u64 {
+    pub(crate) fn add(&self, pages: ZeroedPages) -> u64 {
         let pages = ManuallyDrop::new(pages);
         let first = pages.page.as_ptr();
 
@@ -316,7 +320,7 @@ impl TableArena {
 
     /// An entry of a table; [`Descriptor::INVALID`] if it is in none of this arena's.
     #[inline]
-    pub fn entry(&self, entry: EntryAddr, section: &impl ReadSide) -> Descriptor {
+    pub(crate) fn entry(&self, entry: EntryAddr, section: &impl ReadSide) -> Descriptor {
         let (table, index) = split(entry);
 
         Descriptor::from_raw(
@@ -327,7 +331,7 @@ impl TableArena {
 
     /// Writes an entry; nothing if it is in none of this arena's tables.
     #[inline]
-    pub fn set_entry(&self, entry: EntryAddr, new: Descriptor, section: &impl ReadSide) {
+    pub(crate) fn set_entry(&self, entry: EntryAddr, new: Descriptor, section: &impl ReadSide) {
         let (table, index) = split(entry);
 
         if let Some(table) = self.table(table, section) {
@@ -342,7 +346,7 @@ impl TableArena {
     ///
     /// What it is instead; [`Descriptor::INVALID`] if it is in none of this arena's tables.
     #[inline]
-    pub fn exchange_entry(
+    pub(crate) fn exchange_entry(
         &self,
         entry: EntryAddr,
         old: Descriptor,
@@ -364,7 +368,11 @@ impl TableArena {
     ///
     /// It may be taken out meanwhile; then it stays what it is as long as it is lent.
     #[inline]
-    pub fn table<'a>(&'a self, physical: u64, _section: &'a impl ReadSide) -> Option<Table<'a>> {
+    pub(crate) fn table<'a>(
+        &'a self,
+        physical: u64,
+        _section: &'a impl ReadSide,
+    ) -> Option<Table<'a>> {
         let (page, _) = self.own_page(physical)?;
         // SAFETY: The page is ours, by the type invariant, and in the linear map, as all that the
         // allocator gives without further flags.
@@ -413,20 +421,20 @@ impl TableArena {
     /// lent any more.
     ///
     /// Returns whether there was a table of this arena's that begins at the address.
-    pub fn remove(&self, physical: u64) -> bool {
+    pub(crate) fn remove(&self, physical: u64) -> bool {
         let Some(pages) = self.take(physical) else {
             return false;
         };
         let pages = ManuallyDrop::new(pages);
 
         // SAFETY: The pages are ours, by the invariant of `ZeroedPages`, and nobody's from here on. The
-        // module waits for what it gave to RCU before it goes, see `rcu_cell::Deferred`.
+        // module does not go before RCU has called what it was given, by the arena's `Deferred`.
         unsafe { bindings::kvm_vhe_free_pages_after_readers(pages.page.as_ptr(), pages.order) };
         true
     }
 
     /// As [`remove`](Self::remove), of an arena that nobody else has: its pages are freed at once.
-    pub fn remove_unread(&mut self, physical: u64) -> bool {
+    pub(crate) fn remove_unread(&mut self, physical: u64) -> bool {
         self.take(physical).is_some()
     }
 

@@ -124,7 +124,7 @@ pub struct LoadedHere<'a> {
 /// CPU has one already.
 pub fn with_loaded_here<R>(
     vcpu: &VcpuCpu,
-    stage2: Stage2Registers,
+    stage2: Stage2Registers<'_>,
     vectors: Vectors,
     f: impl FnOnce(&mut LoadedHere<'_>) -> R,
 ) -> Option<R> {

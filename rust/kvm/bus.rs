@@ -21,6 +21,7 @@ use kvm_host::{
     eventfd::EventFd,
     irqs::IrqsOff,
     rcu_cell::{
+        Deferred,
         Fresh,
         RcuCell, //
     },
@@ -100,12 +101,12 @@ pub(crate) struct Bus {
 
 impl Bus {
     /// A bus with nothing on it.
-    pub(crate) fn new() -> impl PinInit<Self, Error> {
+    pub(crate) fn new(deferred: Deferred) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(|| {
             let empty = Table::new(core::iter::empty(), core::iter::empty())?;
 
             Ok(try_pin_init!(Self {
-                table <- RcuCell::new(empty),
+                table <- RcuCell::new(empty, deferred),
                 ring <- CoalescedRing::new(),
             }? Error))
         })

@@ -67,7 +67,9 @@ use kvm_host::{
         with_preemption_off,
         PinnedCpu, //
     },
-    profiling, relaxed,
+    profiling,
+    rcu_cell::Deferred,
+    relaxed,
     syscore::SyscoreCallbacks,
     table_page::publish,
     timer_irqs::TimerIrqs,
@@ -135,6 +137,8 @@ pub(crate) struct Cpus {
     available: ControlRegisters,
     /// Whether the system goes down, so that no guest is entered any more.
     going_down: Atomic<u32>,
+    /// Of which each VM's is made.
+    deferred: Deferred,
 }
 
 /// Returns a vector of `len` values.
@@ -191,7 +195,13 @@ impl Cpus {
             vectors: filled(count, || Atomic::new(0))?,
             available,
             going_down: Atomic::new(0),
+            deferred: Deferred::new()?,
         }? Error))
+    }
+
+    /// What is left to RCU is to go before the module does.
+    pub(crate) fn deferred(&self) -> &Deferred {
+        &self.deferred
     }
 
     /// What the hypervisor can do on these CPUs.

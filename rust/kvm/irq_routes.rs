@@ -36,6 +36,7 @@ use kvm_host::{
         IrqsOff, //
     },
     rcu_cell::{
+        Deferred,
         Fresh,
         RcuCell, //
     },
@@ -99,13 +100,13 @@ impl Routes {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new() -> Result<Arc<Self>> {
+    pub(crate) fn new(deferred: Deferred) -> Result<Arc<Self>> {
         let identity = Fresh::new(Routing::Identity)?;
 
         Arc::pin_init(
             pin_init!(Self {
                 changes <- new_mutex!(0, "kvm_vhe::Routes::changes"),
-                routing <- RcuCell::new(identity),
+                routing <- RcuCell::new(identity, deferred),
                 resamplers <- new_spinlock_irq!(KVec::new(), "kvm_vhe::Routes::resamplers"),
                 count: Atomic::new(0),
                 ended: [const { Atomic::new(0) }; WORDS],

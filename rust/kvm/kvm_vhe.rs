@@ -75,7 +75,6 @@ use kvm_host::{
     },
     machine::Machine,
     percpu_irq::NotRequested,
-    rcu_cell::Deferred,
     syscore::Syscore,
     timer_irqs::TimerIrqs, //
 };
@@ -110,7 +109,6 @@ struct KvmVhe {
     _syscore: Syscore<Cpus>,
     #[pin]
     _hotplug: CpuHotplug<Cpus>,
-    _deferred: Deferred,
 }
 
 impl kernel::InPlaceModule for KvmVhe {
@@ -174,7 +172,6 @@ impl kernel::InPlaceModule for KvmVhe {
                 .inspect_err(|error| pr_err!("not loaded: no memory for debugfs: {:?}\n", error))?;
 
             Ok(try_pin_init!(Self {
-                _deferred: Deferred::new(),
                 _hotplug <- CpuHotplug::register(slot, cpus.clone()),
                 _syscore <- Syscore::register(cpus.clone()),
                 _cpu_pm <- CpuPm::register(cpus.clone()),

@@ -9,11 +9,7 @@ mod log;
 mod slots;
 mod tracking;
 
-mod owned;
-
 mod translation;
-
-mod tables;
 
 mod mmu;
 
@@ -36,7 +32,7 @@ pub(crate) use self::{
     },
     guest::Memory,
     log::DirtyRing,
+    mmu::Reserve,
     pre_fault::check_range,
-    tables::Reserve,
     tracking::MANUAL_FLAGS, //
 };

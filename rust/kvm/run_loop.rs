@@ -78,7 +78,7 @@ impl Load for Loadable<'_> {
         self.cpu
     }
 
-    fn load(&self, cpu: &PinnedCpu) -> Option<(Stage2Registers, Vectors)> {
+    fn load(&self, cpu: &PinnedCpu) -> Option<(Stage2Registers<'_>, Vectors)> {
         let registers = self.vm.memory.load(cpu, self.vcpu.id)?;
 
         self.timers.load(cpu);

@@ -150,7 +150,11 @@ impl Vm {
         // An ioctl comes from user space, so there is one.
         let mm = task.mm().ok_or(EINVAL)?;
         let users = mm.mmget_not_zero().ok_or(EINVAL)?;
-        let memory = Arc::pin_init(Memory::new(cpus.clone(), ipa)?, GFP_KERNEL_ACCOUNT)?;
+        let deferred = cpus.deferred().apart()?;
+        let memory = Arc::pin_init(
+            Memory::new(cpus.clone(), ipa, deferred.clone())?,
+            GFP_KERNEL_ACCOUNT,
+        )?;
         let notified = memory.clone();
 
         Arc::pin_init(
@@ -163,8 +167,8 @@ impl Vm {
                 memory,
                 _notifier <- MmuNotifier::register(&users, notified),
                 config <- Config::new(cpus),
-                bus <- Bus::new(),
-                routes: Routes::new()?,
+                bus <- Bus::new(deferred.clone()),
+                routes: Routes::new(deferred)?,
                 irqfds <- Irqfds::new(),
                 vcpus <- new_spinlock!(Vcpus {
                     list: KVec::new(),

@@ -4,8 +4,7 @@
 
 use kernel::{
     page::PAGE_SIZE,
-    prelude::*,
-    sync::rcu, //
+    prelude::*, //
 };
 use kvm_core::{
     bits::Bits,
@@ -13,7 +12,6 @@ use kvm_core::{
         hardening::ExitHardening,
         Feature as CpuFeature, //
     },
-    granule::Granule,
     ipa::IpaBits,
     pstate::GuestPstate,
     register::{
@@ -22,22 +20,8 @@ use kvm_core::{
         Reset, //
     },
     stage2::{
-        Attributes,
         Config,
-        Descriptor,
-        EntryAddr,
-        Format,
-        Level,
-        MemoryType,
-        Permissions,
-        Progress,
-        Stage2,
-        Stale,
-        TableAddr,
-        TableMemory,
-        TableRead,
-        VtcrEl2,
-        VttbrEl2, //
+        Format, //
     },
     timer::CounterOffsets,
     traps::{
@@ -53,7 +37,6 @@ use kvm_core::{
     },
 };
 use kvm_host::{
-    cache::Caches,
     guest_tlb::{
         invalidate_vmid,
         Stage2Registers, //
@@ -67,15 +50,8 @@ use kvm_host::{
     pinned::{
         PinnedCpu, //
     },
-    rcu_cell::Deferred,
-    table_page::{
-        publish,
-        PageReserve,
-        Table,
-        TableArena,
-        ZeroedPages, //
-    },
     testing::with_loaded_here,
+    testing_tables::TestTables,
     translation::reset_guest_translation,
     vcpu::{
         ControlRegisters,
@@ -105,6 +81,9 @@ pub(crate) const END: u64 = START + 32 * 4;
 /// Where in the page the program is that acknowledges and ends an interrupt of group 1.
 const END_INTERRUPT: u64 = 0x800;
 
+/// The same in pairs of instructions.
+const END_INTERRUPT_PAIR: usize = END_INTERRUPT as usize / 8;
+
 /// The CPUs' translation regime for guests: nothing is left in it, before and after.
 pub(crate) struct Regime(VheHost);
 
@@ -125,58 +104,12 @@ impl CpuCallbacks for Regime {
     }
 }
 
-/// The tables as [`Stage2`] works on them.
-struct Tables<'a> {
-    arena: &'a TableArena,
-    rcu: rcu::Guard,
-    reserve: &'a mut PageReserve<4>,
-    granule: Granule,
-}
-
-impl TableRead for Tables<'_> {
-    fn read(&self, entry: EntryAddr) -> Descriptor {
-        self.arena.entry(entry, &self.rcu)
-    }
-}
-
-impl TableMemory for Tables<'_> {
-    fn write(&mut self, entry: EntryAddr, new: Descriptor) {
-        self.arena.set_entry(entry, new, &self.rcu);
-    }
-
-    fn compare_exchange(
-        &mut self,
-        entry: EntryAddr,
-        old: Descriptor,
-        new: Descriptor,
-    ) -> Result<(), Descriptor> {
-        self.arena.exchange_entry(entry, old, new, &self.rcu)
-    }
-
-    fn allocate(&mut self) -> Option<TableAddr> {
-        TableAddr::new(self.arena.add(self.reserve.take()?), self.granule)
-    }
-
-    fn free(&mut self, table: TableAddr) {
-        self.arena.remove(table.pa());
-    }
-
-    /// The tables are only added to while the guest runs.
-    fn invalidate(&mut self, _ipa: u64, _size: u64, _stale: Stale) {}
-}
-
 /// The vCPU and its memory.
 pub(crate) struct Guest {
     /// The vCPU's side of the CPU.
     pub(crate) cpu: KBox<VcpuCpu>,
-    registers: Stage2Registers,
     host: VheHost,
-    stage2: Stage2,
-    granule: Granule,
-    arena: TableArena,
-    code: u64,
-    /// Waits for what the arena gave to RCU.
-    _deferred: Deferred,
+    tables: TestTables,
 }
 
 /// Makes a vCPU that has all that the machine can give one.
@@ -244,91 +177,19 @@ impl Guest {
         let ipa = IpaBits::MIN;
         let config = Config::for_cpu(machine.system(), granule, ipa, PHYSICAL_BITS);
         let format = Format::new(config).map_err(|_| EINVAL)?;
-        let order = (format.geometry().root_size() as usize / PAGE_SIZE)
-            .max(1)
-            .next_power_of_two()
-            .trailing_zeros();
         let cpu = new_vcpu(machine)?;
-        let (root_pages, code_page) = (ZeroedPages::new(order)?, ZeroedPages::new(0)?);
-        let mut reserve = PageReserve::new();
-        reserve.top_up(4)?;
-        let arena = TableArena::new()?;
-        // From here on what is in the arena goes by `Drop`.
-        let code = arena.add(code_page);
-        let root = TableAddr::new(arena.add(root_pages), granule).ok_or(EINVAL)?;
-        let mut guest = Self {
+        let tables = TestTables::new(format, START, &program())?;
+
+        Ok(Self {
             cpu,
-            registers: Stage2Registers {
-                vttbr: VttbrEl2::new(root, VMID).into_raw(),
-                vtcr: VtcrEl2::new(&format).into_raw(),
-            },
             host: machine.host,
-            stage2: Stage2::new(format, root).ok_or(EINVAL)?,
-            granule,
-            arena,
-            _deferred: Deferred::new(),
-            code,
-        };
-        guest.write_program()?;
-        let attributes = Attributes::new(Permissions::new(true, true, true), MemoryType::Normal)
-            .ok_or(EINVAL)?;
-        guest
-            .stage2
-            .map(
-                &mut Tables {
-                    arena: &guest.arena,
-                    rcu: rcu::read_lock(),
-                    reserve: &mut reserve,
-                    granule,
-                },
-                START,
-                Level::L3,
-                code,
-                attributes,
-            )
-            .map_err(|_| EINVAL)?;
-        publish();
-        Ok(guest)
-    }
-
-    /// Adds 1 to each of X0 to X30, and then HVC.
-    fn write_program(&self) -> Result {
-        /// ADD X0, X0, #1. The registers' numbers are in bits 4:0 and 9:5.
-        const ADD: u64 = 0x9100_0400;
-        const HVC_0: u64 = 0xd400_0002;
-
-        let instruction = |n: u64| match n {
-            0..31 => ADD | n << 5 | n,
-            _ => HVC_0 | u64::from(HVC) << 5,
-        };
-        let rcu = rcu::read_lock();
-        let page = self.arena.table(self.code, &rcu).ok_or(EINVAL)?;
-        for pair in 0..16 {
-            let low = 2 * pair as u64;
-            page.write(pair, instruction(low) | instruction(low + 1) << 32)?;
-        }
-        self.write_end_interrupt(&page)?;
-        drop(rcu);
-        // With stage 1 off, instruction fetches need not look at data caches.
-        Caches::of_system().clean_invalidate(self.code, PAGE_SIZE)
-    }
-
-    /// Acknowledges an interrupt, with its number in X0, and ends it; and then HVC.
-    fn write_end_interrupt(&self, page: &Table<'_>) -> Result {
-        /// MRS X0, ICC_IAR1_EL1.
-        const ACKNOWLEDGE: u64 = 0xd538_cc00;
-        /// MSR ICC_EOIR1_EL1, X0.
-        const END: u64 = 0xd518_cc20;
-        const HVC_0: u64 = 0xd400_0002 | (HVC as u64) << 5;
-
-        let at = END_INTERRUPT as usize / 8;
-        page.write(at, ACKNOWLEDGE | END << 32)?;
-        page.write(at + 1, HVC_0 | HVC_0 << 32)
+            tables,
+        })
     }
 
     /// The stage 2 translation.
-    pub(crate) fn stage2(&self) -> Stage2Registers {
-        self.registers
+    pub(crate) fn stage2(&self) -> Stage2Registers<'_> {
+        self.tables.registers(VMID)
     }
 
     /// Lets the program begin anew.
@@ -348,7 +209,7 @@ impl Guest {
         // Each time interrupts are on for a moment.
         (0..1000)
             .filter_map(|_| {
-                with_loaded_here(&self.cpu, self.registers, vectors, |here| here.enter())
+                with_loaded_here(&self.cpu, self.stage2(), vectors, |here| here.enter())
             })
             .find(|exit| exit.code != ExitCode::Interrupt)
     }
@@ -361,23 +222,32 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let root = self.stage2.root();
-        invalidate_vmid(self.host, self.registers);
-        // The tables, and not this value, are what there is.
-        let Some(stage2) = Stage2::new(*self.stage2.format(), root) else {
-            return;
-        };
-        let mut teardown = stage2.into_teardown();
-        let mut reserve = PageReserve::new();
-        let mut tables = Tables {
-            arena: &self.arena,
-            rcu: rcu::read_lock(),
-            reserve: &mut reserve,
-            granule: self.granule,
-        };
-        while let Progress::More(_) = teardown.step(&mut tables, 512) {}
-        tables.free(root);
-        drop(tables);
-        self.arena.remove_unread(self.code);
+        invalidate_vmid(self.host, self.stage2());
     }
+}
+
+/// Adds 1 to each of X0 to X30, and then HVC; behind it, what acknowledges an interrupt, with its
+/// number in X0, and ends it, and then HVC. Two instructions each.
+fn program() -> [u64; END_INTERRUPT_PAIR + 2] {
+    /// ADD X0, X0, #1. The registers' numbers are in bits 4:0 and 9:5.
+    const ADD: u64 = 0x9100_0400;
+    const HVC_0: u64 = 0xd400_0002 | (HVC as u64) << 5;
+    /// MRS X0, ICC_IAR1_EL1.
+    const ACKNOWLEDGE: u64 = 0xd538_cc00;
+    /// MSR ICC_EOIR1_EL1, X0.
+    const END: u64 = 0xd518_cc20;
+
+    let instruction = |n: u64| match n {
+        0..31 => ADD | n << 5 | n,
+        _ => HVC_0,
+    };
+    core::array::from_fn(|pair| match pair {
+        0..16 => {
+            let low = 2 * pair as u64;
+            instruction(low) | instruction(low + 1) << 32
+        }
+        END_INTERRUPT_PAIR => ACKNOWLEDGE | END << 32,
+        pair if pair > END_INTERRUPT_PAIR => HVC_0 | HVC_0 << 32,
+        _ => 0,
+    })
 }

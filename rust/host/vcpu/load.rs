@@ -41,8 +41,14 @@ impl VcpuCpu {
     ///
     /// # Safety
     ///
-    /// No vCPU is loaded on this CPU, and [`VcpuCpu::put`] is called before the thread leaves it.
-    pub(crate) unsafe fn load(&self, stage2: Stage2Registers, vectors: Vectors, cpu: &PinnedCpu) {
+    /// No vCPU is loaded on this CPU, and [`VcpuCpu::put`] is called before the thread leaves it, and
+    /// before what `stage2` borrows goes.
+    pub(crate) unsafe fn load(
+        &self,
+        stage2: Stage2Registers<'_>,
+        vectors: Vectors,
+        cpu: &PinnedCpu,
+    ) {
         let controls = self.controls.get();
 
         // SAFETY: The host is at EL2 with VHE (`vhe`), where all of these exist; what of them is

@@ -15,12 +15,14 @@ use crate::memory::{
         DirtyRing,
         Log, //
     },
-    mmu::BUDGET,
+    mmu::{
+        Reserve,
+        BUDGET, //
+    },
     slots::{
         MemorySlot,
         Numbers, //
     },
-    tables::Reserve,
     tracking::MANUAL_FLAGS, //
 };
 use core::{
@@ -249,8 +251,8 @@ impl Memory {
         let (mut from, mut changed) = (range.start, false);
         loop {
             let mut mmu = self.mmu.lock();
-            let update = mmu.with_tables(&self.translation, None, |stage2, tables| {
-                stage2.write_protect(tables, from..range.end, BUDGET)
+            let update = mmu.with_tables(&self.translation, None, |walk| {
+                walk.write_protect(from..range.end, BUDGET)
             });
             drop(mmu);
             changed |= update.changed;
@@ -276,8 +278,8 @@ impl Memory {
         let mut from = range.start;
         while !is_being_killed() && reserve.top_up(1).is_ok() {
             let mut mmu = self.mmu.lock();
-            let split = mmu.with_tables(&self.translation, Some(&mut reserve), |stage2, tables| {
-                stage2.split(tables, from..range.end, BUDGET)
+            let split = mmu.with_tables(&self.translation, Some(&mut reserve), |walk| {
+                walk.split(from..range.end, BUDGET)
             });
             publish();
             drop(mmu);
@@ -299,11 +301,11 @@ impl Memory {
                 continue;
             }
             let mut mmu = self.mmu.lock();
-            mmu.with_tables(&self.translation, None, |stage2, tables| {
+            mmu.with_tables(&self.translation, None, |walk| {
                 for (at, mask) in words.iter().enumerate().filter(|(_, mask)| **mask != 0) {
                     let pages = (step * STEP + at) as u64 * u64::from(u64::BITS);
                     let ipa = start + pages * PAGE;
-                    if stage2.write_protect_pages(tables, ipa, *mask) {
+                    if walk.write_protect_pages(ipa, *mask) {
                         let end = ipa + u64::from(u64::BITS - mask.leading_zeros()) * PAGE;
                         let ipa = ipa + u64::from(mask.trailing_zeros()) * PAGE;
                         let start = changed.as_ref().map_or(ipa, |changed| changed.start);
@@ -496,8 +498,8 @@ impl Memory {
         };
         let start = addresses(&slot).start + first * PAGE;
         let mut mmu = self.mmu.lock();
-        mmu.with_tables(&self.translation, None, |stage2, tables| {
-            stage2.write_protect_pages(tables, start, mask)
+        mmu.with_tables(&self.translation, None, |walk| {
+            walk.write_protect_pages(start, mask)
         });
     }
 }

@@ -5,26 +5,19 @@
 use crate::memory::{
     fault::Access,
     guest::Memory,
-    log::DirtyRing,
-    tables::Unlocked, //
+    log::DirtyRing, //
 };
 use kernel::sync::barrier::{
     smp_mb,
     Full, //
 };
 use kvm_core::stage2::Permissions;
-use kvm_host::{
-    irqs::IrqsOff,
-    table_page::publish, //
-};
+use kvm_host::irqs::IrqsOff;
 
 impl Memory {
     /// Where what is mapped at a guest address ends, if anything is.
     pub(super) fn mapped_end(&self, irqs: &IrqsOff, ipa: u64) -> Option<u64> {
-        let translation = &self.translation;
-        let mapping = translation
-            .shared()
-            .lookup(&Unlocked { translation, irqs }, ipa)?;
+        let mapping = self.translation.tables().lookup(irqs, ipa)?;
         Some(mapping.ipa + mapping.size)
     }
 
@@ -32,12 +25,7 @@ impl Memory {
     /// whether it is still mapped.
     #[inline]
     pub(crate) fn set_accessed(&self, irqs: &IrqsOff, ipa: u64) -> bool {
-        let translation = &self.translation;
-        let done = translation
-            .shared()
-            .set_accessed(&Unlocked { translation, irqs }, ipa);
-        publish();
-        done
+        self.translation.tables().set_accessed(irqs, ipa)
     }
 
     /// Allows an access to what is mapped at a guest address, after a permission fault, if the host
@@ -59,21 +47,19 @@ impl Memory {
         if access.write && ring.is_some_and(DirtyRing::is_full) {
             return false;
         }
-        let translation = &self.translation;
+        let tables = self.translation.tables();
         let more = Permissions::new(true, access.write, access.execute);
-        let tables = Unlocked { translation, irqs };
 
-        let Ok(relaxed) = translation.shared().relax(&tables, ipa, more) else {
+        let Ok(relaxed) = tables.relax(irqs, ipa, more) else {
             return false;
         };
-        publish();
         if access.write && !relaxed.before.write {
             // Whoever has made it writable notes that it is written to.
             smp_mb(Full);
             self.slots.read(irqs).mark(ipa, ring);
         }
         // It faulted by what the TLB has, which may be older than the tables.
-        translation.invalidate_here(irqs.cpu(), ipa);
+        tables.invalidate_here(irqs.cpu(), ipa);
         true
     }
 }

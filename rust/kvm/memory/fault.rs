@@ -5,8 +5,10 @@
 use crate::memory::{
     guest::Memory,
     log::DirtyRing,
-    mmu::BUDGET,
-    tables::Reserve, //
+    mmu::{
+        Reserve,
+        BUDGET, //
+    },
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -29,7 +31,6 @@ use kvm_host::{
     guest_page::{
         self,
         fault_in,
-        mapping_size,
         signal_hardware_error,
         FaultError,
         FaultedPage,
@@ -105,7 +106,7 @@ impl Memory {
             return Ok(Faulted::Mapped);
         }
         reserve.top_up(self.geometry.tables_to_map(Level::L3))?;
-        let page = match fault_in(hva, write, Wait::Interruptible) {
+        let mut page = match fault_in(hva, write, Wait::Interruptible) {
             Ok(page) => page,
             Err(FaultError::Again) => return Ok(Faulted::Mapped),
             Err(FaultError::Interrupted) => return Ok(Faulted::Interrupted),
@@ -142,9 +143,10 @@ impl Memory {
             pa: page.physical(),
             gpas,
             // What is logged is logged page by page.
-            mapped: match mapping_size(hva) {
-                Some(size) if !logs => size as u64,
-                _ => PAGE_SIZE as u64,
+            mapped: if logs {
+                PAGE_SIZE as u64
+            } else {
+                page.mapping_size() as u64
             },
         };
         let mut extent = self.geometry.largest_extent(&backing);
@@ -167,9 +169,9 @@ impl Memory {
             if mmu.seq.must_retry(snapshot, extent.hvas()) {
                 return Ok(Faulted::Mapped);
             }
-            let step = mmu.with_tables(&self.translation, Some(reserve), |stage2, tables| {
-                let old = stage2
-                    .lookup(tables, extent.ipa)
+            let step = mmu.with_tables(&self.translation, Some(reserve), |walk| {
+                let old = walk
+                    .lookup(extent.ipa)
                     .filter(|old| (old.pa, old.size) == (extent.pa, extent.size))
                     .map_or(Permissions::NONE, |old| old.permissions);
                 let execute = execute || old.execute.at_el1();
@@ -179,7 +181,7 @@ impl Memory {
                 let attributes = Attributes::new(permissions, memory)
                     .ok_or(MapError::Leaf)?
                     .with_limit(limit);
-                let step = stage2.map_over(tables, from, &extent, attributes, BUDGET)?;
+                let step = walk.map_over(from, &extent, &page, attributes, BUDGET)?;
                 if let MapStep::Done(Mapped::Same | Mapped::Permissions) = step {
                     // This CPU may have faulted by what its TLB still holds.
                     with_irqs_off(|irqs| self.translation.invalidate_here(irqs.cpu(), ipa));

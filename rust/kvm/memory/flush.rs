@@ -27,8 +27,8 @@ impl Memory {
         let mut bytes = 0;
         let (range, memory) = (from..u64::MAX, MemoryType::Normal);
         let mut mmu = self.mmu.lock();
-        let progress = mmu.with_tables(&self.translation, None, |stage2, tables| {
-            stage2.for_each_piece(tables, range, memory, BUDGET, FLUSH_BYTES, |piece| {
+        let progress = mmu.with_tables(&self.translation, None, |walk| {
+            walk.for_each_piece(range, memory, BUDGET, FLUSH_BYTES, |piece| {
                 let mut done = 0;
                 while done < piece.size {
                     let some = (piece.size - done).min(Caches::MAX_BYTES as u64);

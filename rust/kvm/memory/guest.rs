@@ -11,7 +11,6 @@ use crate::{
             Mmu,
             BUDGET, //
         },
-        owned::OwnedTables,
         slots::{
             MemorySlot,
             Numbers,
@@ -52,7 +51,10 @@ use kvm_host::{
     guest_tlb::Stage2Registers,
     irqs::IrqsOff,
     pinned::PinnedCpu,
-    rcu_cell::RcuCell,
+    rcu_cell::{
+        Deferred,
+        RcuCell, //
+    },
     translation::may_set_access_flags, //
 };
 
@@ -78,7 +80,11 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn new(cpus: Arc<Cpus>, ipa: IpaBits) -> Result<impl PinInit<Self, Error>> {
+    pub(crate) fn new(
+        cpus: Arc<Cpus>,
+        ipa: IpaBits,
+        deferred: Deferred,
+    ) -> Result<impl PinInit<Self, Error>> {
         let config = Config::for_cpu(
             cpus.cpu_features(),
             cpus.capabilities().granule,
@@ -92,8 +98,7 @@ impl Memory {
         let format = Format::new(config).map_err(|_| EINVAL)?;
         let geometry = *format.geometry();
         let slots = Slots::none()?;
-        let (tables, stage2) = OwnedTables::new(format)?;
-        let translation = Translation::new(cpus.clone(), &format, tables)?;
+        let (translation, tables) = Translation::new(cpus.clone(), format, deferred.clone())?;
 
         Ok(try_pin_init!(Self {
             cpus,
@@ -102,10 +107,10 @@ impl Memory {
             caches: Caches::of_system(),
             geometry,
             numbers <- new_mutex!(Numbers::new(), "kvm_vhe::Memory::numbers"),
-            slots <- RcuCell::new(slots),
+            slots <- RcuCell::new(slots, deferred),
             accesses <- Accesses::new(),
             mmu <- new_spinlock!(Mmu {
-                stage2,
+                tables,
                 seq: InvalidateSeq::new(),
             }, "kvm_vhe::Memory::mmu"),
             tracking: Tracking::new(),
@@ -113,7 +118,7 @@ impl Memory {
     }
 
     /// A vCPU comes to the current CPU: what it is loaded with. Interrupts are off.
-    pub(crate) fn load(&self, cpu: &PinnedCpu, vcpu: u32) -> Option<Stage2Registers> {
+    pub(crate) fn load(&self, cpu: &PinnedCpu, vcpu: u32) -> Option<Stage2Registers<'_>> {
         self.translation.load(cpu, vcpu)
     }
 
@@ -127,8 +132,8 @@ impl Memory {
         let mut from = range.start;
         loop {
             let mut mmu = self.mmu.lock();
-            let progress = mmu.with_tables(&self.translation, None, |stage2, tables| {
-                stage2.unmap(tables, from..range.end, BUDGET)
+            let progress = mmu.with_tables(&self.translation, None, |walk| {
+                walk.unmap(from..range.end, BUDGET)
             });
             match progress {
                 Progress::Done => break,
@@ -151,7 +156,7 @@ impl Memory {
 
     /// How many pages the tables have.
     pub(crate) fn table_pages(&self) -> u64 {
-        self.translation.arena().pages()
+        self.translation.tables().pages()
     }
 
     /// The first guest address that is beyond what the VM can have.

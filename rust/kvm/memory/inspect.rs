@@ -15,7 +15,7 @@ use kvm_core::stage2::{
 impl Memory {
     /// The level of the root.
     pub(crate) fn start_level(&self) -> Level {
-        self.mmu.lock().stage2.geometry().start()
+        self.geometry.start()
     }
 
     /// Calls `f` with what is mapped, in order. It is called with the lock of the tables held, but not
@@ -24,8 +24,8 @@ impl Memory {
         let mut from = 0;
         loop {
             let mut mmu = self.mmu.lock();
-            let progress = mmu.with_tables(&self.translation, None, |stage2, tables| {
-                stage2.for_each_mapping(tables, from..u64::MAX, BUDGET, &mut f)
+            let progress = mmu.with_tables(&self.translation, None, |walk| {
+                walk.for_each_mapping(from..u64::MAX, BUDGET, &mut f)
             });
             drop(mmu);
             match progress {

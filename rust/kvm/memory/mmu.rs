@@ -2,25 +2,21 @@
 
 //! What changes the tables, which one lock protects.
 
-use crate::memory::{
-    tables::{
-        Reserve,
-        Tables, //
-    },
-    translation::Translation, //
+use crate::memory::translation::Translation;
+use kvm_core::invalidate::InvalidateSeq;
+use kvm_host::guest_tables::{
+    LockedTables,
+    Walk, //
 };
-use kernel::sync::rcu;
-use kvm_core::{
-    invalidate::InvalidateSeq,
-    stage2::Stage2, //
-};
+
+pub(crate) use kvm_host::guest_tables::Reserve;
 
 /// How many entries a step through the tables visits with the lock held.
 pub(super) const BUDGET: u32 = 512;
 
 /// What the lock of the tables protects.
 pub(super) struct Mmu {
-    pub(super) stage2: Stage2,
+    pub(super) tables: LockedTables,
     pub(super) seq: InvalidateSeq,
 }
 
@@ -30,12 +26,8 @@ impl Mmu {
         &mut self,
         translation: &Translation,
         reserve: Option<&mut Reserve>,
-        f: impl FnOnce(&mut Stage2, &mut Tables<'_>) -> R,
+        f: impl FnOnce(&mut Walk<'_>) -> R,
     ) -> R {
-        let rcu = rcu::read_lock();
-        f(
-            &mut self.stage2,
-            &mut Tables::new(translation, reserve, &rcu),
-        )
+        self.tables.with(translation.tables(), reserve, f)
     }
 }

@@ -4,8 +4,7 @@
 
 use crate::memory::{
     guest::Memory,
-    mmu::BUDGET,
-    tables::Tables, //
+    mmu::BUDGET, //
 };
 use core::ops::Range;
 use kernel::{
@@ -14,11 +13,12 @@ use kernel::{
 };
 use kvm_core::stage2::{
     Progress,
-    Stage2,
-    Stale,
-    TableMemory, //
+    Stale, //
 };
-use kvm_host::mmu_notifier::MmuCallbacks;
+use kvm_host::{
+    guest_tables::Walk,
+    mmu_notifier::MmuCallbacks, //
+};
 
 /// What a slot costs of [`BUDGET`], besides the entries for its pages: finding it, and the TLBs.
 const SLOT_COST: u64 = 7;
@@ -32,7 +32,7 @@ impl Memory {
     fn for_hvas(
         &self,
         hvas: &Range<u64>,
-        mut step: impl FnMut(&mut Stage2, &mut Tables<'_>, Range<u64>) -> Progress,
+        mut step: impl FnMut(&mut Walk<'_>, Range<u64>) -> Progress,
     ) {
         let mut from = 0;
         while let Progress::More(next) = self.for_some_hvas(from, hvas, &mut step) {
@@ -45,7 +45,7 @@ impl Memory {
         &self,
         from: u64,
         hvas: &Range<u64>,
-        mut step: impl FnMut(&mut Stage2, &mut Tables<'_>, Range<u64>) -> Progress,
+        mut step: impl FnMut(&mut Walk<'_>, Range<u64>) -> Progress,
     ) -> Progress {
         let mut mmu = self.mmu.lock();
         let rcu = rcu::read_lock();
@@ -58,9 +58,7 @@ impl Memory {
                 return Progress::More(gpas.start);
             }
             let pages = (gpas.end - gpas.start) / PAGE_SIZE as u64;
-            let progress = mmu.with_tables(&self.translation, None, |stage2, tables| {
-                step(stage2, tables, gpas)
-            });
+            let progress = mmu.with_tables(&self.translation, None, |walk| step(walk, gpas));
             if let Progress::More(_) = progress {
                 return progress;
             }
@@ -77,9 +75,7 @@ impl MmuCallbacks for Memory {
         // From the record on no fault maps anything in the range, so the lock may be released
         // between steps.
         self.mmu.lock().seq.begin(hvas.clone());
-        self.for_hvas(&hvas, |stage2, tables, gpas| {
-            stage2.unmap(tables, gpas, BUDGET)
-        });
+        self.for_hvas(&hvas, |walk, gpas| walk.unmap(gpas, BUDGET));
     }
 
     fn invalidate_range_end(&self, _range: Range<usize>) {
@@ -90,8 +86,8 @@ impl MmuCallbacks for Memory {
         let hvas = range.start as u64..range.end as u64;
         let mut young = false;
 
-        self.for_hvas(&hvas, |stage2, tables, gpas| {
-            let update = stage2.clear_accessed(tables, gpas.clone(), BUDGET);
+        self.for_hvas(&hvas, |walk, gpas| {
+            let update = walk.clear_accessed(gpas.clone(), BUDGET);
             young |= update.changed;
             if update.changed && flush {
                 // Up to where this step came; leaves of any level.
@@ -99,7 +95,7 @@ impl MmuCallbacks for Memory {
                     Progress::Done => gpas.end,
                     Progress::More(next) => next,
                 };
-                tables.invalidate(gpas.start, end - gpas.start, Stale::Tables);
+                walk.invalidate(gpas.start, end - gpas.start, Stale::Tables);
             }
             update.progress
         });
@@ -110,8 +106,8 @@ impl MmuCallbacks for Memory {
         let hvas = address as u64..(address + PAGE_SIZE) as u64;
         let mut young = false;
 
-        self.for_hvas(&hvas, |stage2, tables, gpas| {
-            let mapping = stage2.lookup(tables, gpas.start);
+        self.for_hvas(&hvas, |walk, gpas| {
+            let mapping = walk.lookup(gpas.start);
             young |= mapping.is_some_and(|mapping| mapping.accessed);
             Progress::Done
         });

@@ -8,7 +8,7 @@ use crate::memory::{
         Faulted, //
     },
     guest::Memory,
-    tables::Reserve, //
+    mmu::Reserve, //
 };
 use core::ops::Range;
 use kernel::{
