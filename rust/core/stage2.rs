@@ -39,6 +39,8 @@ pub mod range;
 
 pub mod split;
 
+pub mod collapse;
+
 pub mod unmap;
 
 pub mod map;

@@ -15,6 +15,9 @@ pub mod vm;
 #[path = "../core/tests/memslot/model.rs"]
 pub mod memslot;
 
+#[path = "../core/tests/stage2/cpu.rs"]
+pub mod cpu;
+
 #[path = "../core/tests/stage2/memory.rs"]
 pub mod memory;
 

@@ -42,6 +42,7 @@ fn run(input: &mut Input<'_>) {
         fwb: flags & 1 != 0,
         xnx: flags & 2 != 0,
         hardware_access_flag: false,
+        live_resize: flags & 8 != 0,
         vmid16: false,
     });
     for _ in 0..OPERATIONS {

@@ -304,6 +304,16 @@ bool kvm_vhe_access_flag_erratum(void)
 	return cpus_have_final_cap(ARM64_WORKAROUND_AMPERE_AC03_CPU_38);
 }
 
+/* The name before it was changed. */
+#ifndef ARM64_HAS_BBML3
+#define ARM64_HAS_BBML3 ARM64_HAS_BBML2_NOABORT
+#endif
+
+bool kvm_vhe_live_resize(void)
+{
+	return cpus_have_final_cap(ARM64_HAS_BBML3);
+}
+
 u32 kvm_vhe_online_cpus(void)
 {
 	return num_online_cpus();

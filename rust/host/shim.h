@@ -22,6 +22,7 @@ u64 kvm_vhe_counter(void);
 void kvm_vhe_allow_pread(struct file *file);
 void __noreturn kvm_vhe_uncontained_error(u64 syndrome);
 bool kvm_vhe_access_flag_erratum(void);
+bool kvm_vhe_live_resize(void);
 bool kvm_vhe_mismatched_caches(void);
 u32 kvm_vhe_online_cpus(void);
 u64 kvm_vhe_random(void);

@@ -23,3 +23,11 @@ pub fn may_set_access_flags() -> bool {
     // SAFETY: Reads what the kernel has found out of its CPUs, at any time.
     !unsafe { bindings::kvm_vhe_access_flag_erratum() }
 }
+
+/// Whether a valid entry may be replaced by one of another size that maps the same: no CPU takes a TLB
+/// conflict abort for what its TLBs then have twice. Arm ARM DDI 0487, "Support levels for changing
+/// table or block size"; the kernel knows CPUs that do not say so in ID_AA64MMFR2_EL1.BBM.
+pub fn may_resize_live() -> bool {
+    // SAFETY: As above.
+    unsafe { bindings::kvm_vhe_live_resize() }
+}

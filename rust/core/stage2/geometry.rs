@@ -84,12 +84,16 @@ pub struct Config {
     pub xnx: bool,
     /// VTCR_EL2.HA is to be set; needs FEAT_HAFDBS.
     pub hardware_access_flag: bool,
+    /// A block may become a table that maps the same, and the other way round, without being invalid
+    /// in between, and no CPU takes a TLB conflict abort for it: level 3 of FEAT_BBM.
+    pub live_resize: bool,
     /// VMIDs have 16 bits, not 8.
     pub vmid16: bool,
 }
 
 impl Config {
-    /// Returns the configuration for a VM on CPUs like `cpu` that uses what they have.
+    /// Returns the configuration for a VM on CPUs like `cpu` that uses what they have, as far as their ID
+    /// registers say.
     pub fn for_cpu(cpu: &CpuFeatures, granule: Granule, ipa: IpaBits, host_pa_bits: u8) -> Self {
         let features = cpu.features(granule);
         Self {
@@ -101,6 +105,8 @@ impl Config {
             fwb: features.contains(Feature::Fwb),
             xnx: features.contains(Feature::Xnx),
             hardware_access_flag: cpu.mmfr1.hafdbs() >= 1,
+            // Most of the CPUs that can do it have no ID register that says so.
+            live_resize: false,
             vmid16: cpu.mmfr1.vmid_bits() == 16,
         }
     }

@@ -18,6 +18,7 @@ use crate::stage2::{
     range::Progress,
     walk::{
         replace,
+        Leaf,
         Stage2, //
     },
 };
@@ -74,14 +75,15 @@ impl Stage2 {
     /// Tables that are missing come from the reserve. What was mapped at the address before is
     /// replaced; by break-before-make, with TLB maintenance in between, unless only permissions
     /// change. A larger block around the address stays if it maps the address so already, and allows
-    /// as much; another CPU's fault may have made it. If not it goes as a whole, and what else it
-    /// mapped is mapped again when the guest next faults on it.
+    /// as much; another CPU's fault may have made it. If it allows less it is split, as in
+    /// [`Self::split`]. If it maps something else it goes as a whole, and what it mapped is mapped again
+    /// when the guest next faults on it.
     ///
     /// The access flag is set: the guest is about to use the address.
     ///
     /// # Errors
     ///
-    /// [`MapError`]. Before it is [`MapError::NoTable`], a larger block may already be gone.
+    /// [`MapError`]. Before it is [`MapError::NoTable`], a larger block may already be split or gone.
     pub fn map<M: TableMemory>(
         &mut self,
         mem: &mut M,
@@ -103,20 +105,25 @@ impl Stage2 {
         }
         let mut replaced = false;
         let mut path = self.descend(mem, ipa);
-        if path.level < level && self.is_covered(mem, ipa, pa, attributes) {
-            if let Some(leaf) = self.find(mem, ipa) {
-                replace(mem, leaf.entry, leaf.descriptor, |old| old.with_af(true));
+        while let Some(below) = path.level.next().filter(|below| *below <= level) {
+            let block = self.leaf_in(mem, path.table(path.level), path.level, ipa);
+            let part = block.filter(|block| self.maps_alike(block, ipa, pa, attributes));
+            if let Some(block) = part {
+                let allowed = block.descriptor.permissions();
+                if allowed.contains(attributes.permissions()) {
+                    replace(mem, block.entry, block.descriptor, |old| old.with_af(true));
+                    return Ok(Mapped::Same);
+                }
             }
-            return Ok(Mapped::Same);
-        }
-        while path.level < level {
             // The table is taken first: without one, what is mapped stays so.
             let table = mem.allocate().ok_or(MapError::NoTable)?;
-            replaced |= self.remove(mem, ipa, path.level);
-            let at = path
-                .table(path.level)
-                .entry(geometry.index(ipa, path.level));
-            mem.write(at, self.format().table(table));
+            if !part.is_some_and(|block| self.split_leaf(mem, block, below, table)) {
+                replaced |= self.remove(mem, ipa, path.level);
+                let at = path
+                    .table(path.level)
+                    .entry(geometry.index(ipa, path.level));
+                mem.write(at, self.format().table(table));
+            }
             path = self.descend(mem, ipa);
         }
         if path.level > level {
@@ -141,7 +148,11 @@ impl Stage2 {
     /// Maps `extent`, of which `from` is the first address or where an earlier step said to go on.
     ///
     /// A table that is in the way of a block goes, with what it maps: the guest may go on to use that
-    /// as a part of the block, as far as the block allows it. `budget` is as in [`Self::unmap`].
+    /// as a part of the block, as far as the block allows it. With [`Config::live_resize`] it does so all
+    /// the time, if the table has parts of the block and nothing else. `budget` is as in
+    /// [`Self::unmap`]; a look at one table as a whole comes on top.
+    ///
+    /// [`Config::live_resize`]: crate::stage2::Config::live_resize
     ///
     /// # Errors
     ///
@@ -161,6 +172,9 @@ impl Stage2 {
             Ok(Mapped::New) if from != ipa => return Ok(MapStep::Done(Mapped::Replaced)),
             mapped => return mapped.map(MapStep::Done),
         }
+        if self.format().config().live_resize && self.collapse(mem, extent, attributes) {
+            return Ok(MapStep::Done(Mapped::Replaced));
+        }
         match self.unmap(mem, from..extent.ipas().end, budget) {
             Progress::More(next) => Ok(MapStep::More(next)),
             Progress::Done => match self.map(mem, ipa, level, pa, attributes) {
@@ -171,19 +185,10 @@ impl Stage2 {
         }
     }
 
-    /// Whether the leaf around `ipa` maps it to `pa` as the same kind of memory, and allows as much.
-    fn is_covered<M: TableMemory>(
-        &self,
-        mem: &M,
-        ipa: u64,
-        pa: u64,
-        attributes: Attributes,
-    ) -> bool {
-        self.lookup(mem, ipa).is_some_and(|old| {
-            old.translate(ipa) == Some(pa)
-                && old.memory == Some(attributes.memory())
-                && old.permissions.contains(attributes.permissions())
-        })
+    /// Whether `leaf` maps `ipa` to `pa` as the same kind of memory.
+    fn maps_alike(&self, leaf: &Leaf, ipa: u64, pa: u64, attributes: Attributes) -> bool {
+        let old = self.mapping(*leaf);
+        old.translate(ipa) == Some(pa) && old.memory == Some(attributes.memory())
     }
 
     /// Gives the leaf at `entry` exactly `attributes`. It is `found` and maps `ipa` at `level`.

@@ -35,7 +35,8 @@ pub trait TableRead {
 /// The memory of a VM's tables for who does not hold the lock of those that change them.
 ///
 /// A table that is taken out meanwhile stays what it is as long as the value lives, though nothing
-/// leads to it any more and all of its entries are invalid; or it reads as if they were.
+/// leads to it any more, and all of its entries are invalid before it is freed; or it reads as if they
+/// were. What is done to an entry in between has no effect: the guest faults again.
 pub trait SharedTables: TableRead {
     /// Replaces an entry if it is `old`, atomically, in an access that is a full barrier.
     ///
@@ -52,8 +53,8 @@ pub trait SharedTables: TableRead {
 
 /// The memory of a VM's tables for who holds their lock, and the TLBs that cache it.
 pub trait TableMemory: TableRead {
-    /// Writes an entry that is not valid or, in a [`Teardown`](crate::stage2::Teardown), that no
-    /// walk reads, in one single access of 64 bits with release semantics:
+    /// Writes an entry that is not valid or that no walk reads, in a table that was taken out or in a
+    /// [`Teardown`](crate::stage2::Teardown), in one single access of 64 bits with release semantics:
     /// a walk that sees a new table sees it empty, not what the memory held before. If `new` is
     /// valid, a DSB ISHST has to follow before a guest that relies on it is entered; it belongs
     /// here, or once per operation into the caller. Missing it, the guest at worst faults again.

@@ -35,9 +35,12 @@ impl Stage2 {
     /// Splits the blocks that `range` touches into pages, which map the same in the same way; of a
     /// block that becomes smaller blocks first, those that the range does not touch stay blocks.
     ///
-    /// The guest may fault on a block at the moment in which it is taken out, and finds its page
-    /// mapped when it looks again. `budget` is the number of entries that a step visits at most, 0
-    /// counting as 1. A split takes one table, and the step ends with it: a table has many entries.
+    /// Without [`Config::live_resize`] the guest may fault on a block at the moment in which it is taken
+    /// out, and finds its page mapped when it looks again. `budget` is the number of entries that a step
+    /// visits at most, 0 counting as 1. A split takes one table, and the step ends with it: a table has
+    /// many entries.
+    ///
+    /// [`Config::live_resize`]: crate::stage2::Config::live_resize
     pub fn split<M: TableMemory>(&mut self, mem: &mut M, range: Range<u64>, budget: u32) -> Split {
         let end = range.end.min(self.geometry().ipa().size());
         let mut ipa = range.start;
@@ -80,7 +83,11 @@ impl Stage2 {
 
     /// Puts `table`, which is empty, in the place of a leaf, with leaves at `below` that map the
     /// same. Returns whether there are such leaves.
-    fn split_leaf<M: TableMemory>(
+    ///
+    /// What is done to the leaf without the lock meanwhile, allowing more or setting the access flag, may
+    /// be lost: the guest faults again. TLBs hold nothing of the leaf afterwards, so that who changes
+    /// the parts need not know of it.
+    pub(super) fn split_leaf<M: TableMemory>(
         &mut self,
         mem: &mut M,
         leaf: Leaf,
@@ -112,13 +119,23 @@ impl Stage2 {
                 part(index).unwrap_or(Descriptor::INVALID),
             );
         }
-        replace(mem, leaf.entry, leaf.descriptor, |_| Descriptor::INVALID);
+        let new = self.format().table(table);
+        let live = self.format().config().live_resize;
+        replace(mem, leaf.entry, leaf.descriptor, |_| {
+            if live {
+                new
+            } else {
+                Descriptor::INVALID
+            }
+        });
         mem.invalidate(
             leaf.ipa,
             geometry.span(leaf.level),
             Stale::Leaves(leaf.level),
         );
-        mem.write(leaf.entry, self.format().table(table));
+        if !live {
+            mem.write(leaf.entry, new);
+        }
         true
     }
 }

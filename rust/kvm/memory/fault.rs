@@ -172,7 +172,8 @@ impl Memory {
             let step = mmu.with_tables(&self.translation, Some(reserve), |walk| {
                 let old = walk
                     .lookup(extent.ipa)
-                    .filter(|old| (old.pa, old.size) == (extent.pa, extent.size))
+                    .filter(|old| old.translate(extent.ipa) == Some(extent.pa))
+                    .filter(|old| old.size >= extent.size)
                     .map_or(Permissions::NONE, |old| old.permissions);
                 let execute = execute || old.execute.at_el1();
                 // What is not written to yet is not writable while that is to be noticed.

@@ -55,7 +55,10 @@ use kvm_host::{
         Deferred,
         RcuCell, //
     },
-    translation::may_set_access_flags, //
+    translation::{
+        may_resize_live,
+        may_set_access_flags, //
+    },
 };
 
 /// A VM's memory.
@@ -93,6 +96,7 @@ impl Memory {
         );
         let config = Config {
             hardware_access_flag: config.hardware_access_flag && may_set_access_flags(),
+            live_resize: may_resize_live(),
             ..config
         };
         let format = Format::new(config).map_err(|_| EINVAL)?;

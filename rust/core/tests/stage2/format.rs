@@ -3,6 +3,7 @@
 //! Descriptors.
 
 use crate::{
+    cpu::Features,
     geometry::config,
     world::SHAPES, //
 };
@@ -137,6 +138,23 @@ pub fn any_format() -> impl Strategy<Value = Config> {
             xnx,
             ..config(granule, ipa, pa)
         })
+}
+
+/// Tables, and CPUs that they may be for: what a CPU can do is not always used.
+pub fn any_cpu() -> impl Strategy<Value = (Config, Features)> {
+    (any_format(), 0..=3u8, any::<[bool; 3]>()).prop_map(|(config, bbm, [ttl, range, used])| {
+        let config = Config {
+            live_resize: used && bbm == 3,
+            ..config
+        };
+        let features = Features {
+            bbm,
+            ttl,
+            range,
+            ..Features::of(&config)
+        };
+        (config, features)
+    })
 }
 
 pub fn any_execute() -> impl Strategy<Value = Execute> {

@@ -31,6 +31,7 @@ pub fn config(granule: Granule, ipa: u8, pa: u8) -> Config {
         fwb: false,
         xnx: false,
         hardware_access_flag: false,
+        live_resize: false,
         vmid16: false,
     }
 }

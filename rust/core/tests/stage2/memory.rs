@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tables in memory, with TLBs that keep what the architecture lets them keep.
+//! Tables in memory, which CPUs walk at any time.
 
+use super::cpu::{
+    Cached,
+    Cpu,
+    Features,
+    Leaf,
+    Walked, //
+};
 use kvm_core::stage2::{
+    tlbi::Operands,
     Descriptor,
-    Entry,
     EntryAddr,
     Format,
     Geometry,
@@ -31,27 +38,14 @@ struct Table {
     place: Option<Place>,
 }
 
-/// A translation that a TLB may hold though the tables have it no more.
-#[derive(Debug)]
-struct Cached {
-    ipa: u64,
-    size: u64,
-    level: Level,
-    /// The table that it leads to, if it is not a leaf.
-    table: Option<u64>,
-    /// The leaf is still there, but allows less.
-    narrowed: bool,
-}
-
 /// Checks each access against the architecture's rules; a violation panics.
 pub struct Memory {
     geometry: Geometry,
-    format: Format,
     root: u64,
     /// The root's tables, and those that were allocated, from the top of memory down; [`None`] is
     /// one that was freed.
     tables: Vec<Option<Table>>,
-    cached: Vec<Cached>,
+    cpu: Cpu,
     /// How many tables are left in the reserve.
     pub reserve: usize,
     /// Nothing walks the tables any more.
@@ -60,6 +54,8 @@ pub struct Memory {
     pub walker: bool,
     /// How often TLBs were invalidated.
     pub invalidations: usize,
+    /// How often something that was mapped was not so any more.
+    pub windows: usize,
 }
 
 /// Bits of a leaf that may change while it is valid: S2AP, AF, DBM, XN and software's.
@@ -67,20 +63,20 @@ const CHANGEABLE: u64 = (3 << 6) | (1 << 10) | (1 << 51) | (3 << 53) | (0xf << 5
 const AF: u64 = 1 << 10;
 
 impl Memory {
-    pub fn new(format: Format) -> Self {
+    pub fn new(format: Format, features: Features) -> Self {
         let geometry = *format.geometry();
         // The root is aligned to its size, and physical memory ends with the CPU's addresses.
         let root = (1 << geometry.pa_bits()) - geometry.root_size();
         let mut memory = Self {
             geometry,
-            format,
             root,
             tables: Vec::new(),
-            cached: Vec::new(),
+            cpu: Cpu::new(&format, features),
             reserve: usize::MAX,
             teardown: false,
             walker: false,
             invalidations: 0,
+            windows: 0,
         };
         for _ in 0..geometry.root_tables() {
             memory.add();
@@ -123,12 +119,17 @@ impl Memory {
 
     /// No TLB holds what the tables have no more.
     pub fn assert_clean(&self) {
-        assert!(self.cached.is_empty(), "left in a TLB: {:?}", self.cached);
+        let stale = self.cpu.stale();
+        assert!(stale.is_empty(), "left in a TLB: {stale:?}");
     }
 
-    /// Forgets about narrowed permissions: their owner said that it invalidates.
-    pub fn invalidate_narrowed(&mut self) {
-        self.cached.retain(|cached| !cached.narrowed);
+    /// What a CPU finds that walks the tables, and at which level.
+    pub fn walk(&self, ipa: u64) -> (u8, Option<Leaf>) {
+        let granule = 1u64 << self.geometry.granule().shift();
+        self.cpu.walk(self.root, ipa, |pa| {
+            let table = pa & !(granule - 1);
+            self.table(table).entries[((pa - table) / 8) as usize]
+        })
     }
 
     pub fn assert_root_empty(&self) {
@@ -166,44 +167,57 @@ impl Memory {
         self.table_mut(table).entries[index] = raw;
     }
 
-    /// A valid entry replaces one that is not.
-    fn make(&mut self, entry: EntryAddr, new: Descriptor) {
-        let (level, ipa) = self.place(entry);
-        let size = self.geometry.span(level);
-        for cached in &self.cached {
-            assert!(
-                cached.ipa + cached.size <= ipa || ipa + size <= cached.ipa,
-                "made at {ipa:#x} while a TLB may hold {cached:?}"
-            );
+    /// What CPUs may cache of an entry: itself, and what it leads to.
+    fn reachable(&self, raw: u64, level: Level, ipa: u64, found: &mut Vec<Cached>) {
+        let what = self.cpu.read(raw, level.get());
+        if what == Walked::Fault {
+            return;
         }
-        match self.format.decode(new, level) {
-            Entry::Invalid => panic!("{new:?} is reserved at {level:?}"),
-            Entry::Leaf(pa) => assert_eq!(pa % size, 0),
-            Entry::Table(table) => {
-                let child = self.table_mut(table.pa());
-                assert!(child.place.is_none(), "a table in two places");
-                child.place = Some(Place {
-                    level: level.next().unwrap(),
-                    ipa,
-                    parent: entry,
-                });
-                self.check_new_table(table.pa(), level.next().unwrap());
+        found.push(Cached {
+            ipa,
+            size: self.geometry.span(level),
+            level: level.get(),
+            what,
+        });
+        if let Walked::Table(table) = what {
+            let below = level.next().unwrap();
+            let size = self.geometry.span(below);
+            for (index, raw) in self.table(table).entries.iter().enumerate() {
+                self.reachable(*raw, below, ipa + index as u64 * size, found);
             }
         }
-        self.set(entry, new.into_raw());
     }
 
-    /// A table that was just put in place: it is empty, or full of leaves.
-    fn check_new_table(&self, table: u64, level: Level) {
-        let entries = &self.table(table).entries;
-        let leaf = |raw: &u64| {
-            let pa = match self.format.decode(Descriptor::from_raw(*raw), level) {
-                Entry::Leaf(pa) => Some(pa),
-                _ => None,
-            };
-            pa.is_some_and(|pa| pa % self.geometry.span(level) == 0)
-        };
-        assert!(entries.iter().all(|raw| *raw == 0) || entries.iter().all(leaf));
+    /// A table is found at an entry from now on.
+    fn hang(&mut self, table: u64, level: Level, ipa: u64, parent: EntryAddr) {
+        let child = self.table_mut(table);
+        assert!(child.place.is_none(), "a table in two places");
+        child.place = Some(Place { level, ipa, parent });
+    }
+
+    /// An entry becomes another one, one of which is valid. All that CPUs may go on to use of the old is
+    /// checked against the new.
+    fn replace(&mut self, entry: EntryAddr, old: Descriptor, new: Descriptor) {
+        let (level, ipa) = self.place(entry);
+        let (old, new) = (old.into_raw(), new.into_raw());
+        let (mut gone, mut made) = (Vec::new(), Vec::new());
+        self.reachable(old, level, ipa, &mut gone);
+        self.reachable(new, level, ipa, &mut made);
+        assert_eq!(made.is_empty(), new & 1 == 0, "reserved at {level:?}");
+
+        self.set(entry, new);
+        if let Walked::Table(table) = self.cpu.read(old, level.get()) {
+            self.table_mut(table).place = None;
+        }
+        if let Walked::Table(table) = self.cpu.read(new, level.get()) {
+            self.hang(table, level.next().unwrap(), ipa, entry);
+        }
+        if self.teardown {
+            return;
+        }
+        self.windows += usize::from(mapped(&made) < mapped(&gone));
+        self.cpu.keep(gone);
+        self.cpu.check_made(&made);
     }
 
     /// Whether a walk finds the table that the entry is in.
@@ -213,51 +227,35 @@ impl Memory {
             || self.table(table).place.is_some()
     }
 
-    /// A valid entry goes.
-    fn unmake(&mut self, entry: EntryAddr, old: Descriptor, new: Descriptor) {
-        let (level, ipa) = self.place(entry);
-        let table = match self.format.decode(old, level) {
-            Entry::Table(table) => Some(table.pa()),
-            _ => None,
-        };
-        self.set(entry, new.into_raw());
-        if let Some(table) = table {
-            self.table_mut(table).place = None;
-        }
-        if !self.teardown {
-            self.cached.push(Cached {
-                ipa,
-                size: self.geometry.span(level),
-                level,
-                table,
-                narrowed: false,
-            });
-        }
-    }
-
     /// One valid entry replaces another.
     fn change(&mut self, entry: EntryAddr, old: Descriptor, new: Descriptor) {
         let (level, ipa) = self.place(entry);
-        assert!(
-            matches!(self.format.decode(old, level), Entry::Leaf(_)),
-            "a table changed"
-        );
+        let read = |raw: Descriptor| self.cpu.read(raw.into_raw(), level.get());
+        let (Walked::Leaf(was), Walked::Leaf(is)) = (read(old), read(new)) else {
+            return self.replace(entry, old, new);
+        };
         assert_eq!(
             (old.into_raw() ^ new.into_raw()) & !CHANGEABLE,
             0,
             "changed without break-before-make"
         );
-        if !new.permissions().contains(old.permissions()) {
-            self.cached.push(Cached {
+        if !is.permissions.contains(was.permissions) {
+            self.cpu.keep([Cached {
                 ipa,
                 size: self.geometry.span(level),
-                level,
-                table: None,
-                narrowed: true,
-            });
+                level: level.get(),
+                what: Walked::Leaf(was),
+            }]);
         }
         self.set(entry, new.into_raw());
     }
+}
+
+/// How many bytes pages and blocks have.
+fn mapped(cached: &[Cached]) -> u64 {
+    let leaves = cached.iter();
+    let leaves = leaves.filter(|cached| matches!(cached.what, Walked::Leaf(_)));
+    leaves.map(|cached| cached.size).sum()
 }
 
 impl TableRead for Memory {
@@ -297,18 +295,19 @@ impl SharedTables for Unlocked<'_> {
 impl TableMemory for Memory {
     fn write(&mut self, entry: EntryAddr, new: Descriptor) {
         let old = self.read(entry);
-        if self.teardown {
-            assert!(!new.valid());
-            if old.valid() {
-                self.unmake(entry, old, new);
-            }
+        if !self.is_in_place(entry) {
+            let (table, _) = self.locate(entry);
+            assert!(
+                !self.cpu.may_walk(table),
+                "written to while it may be walked"
+            );
+            self.set(entry, new.into_raw());
             return;
         }
-        assert!(!old.valid(), "a valid entry written over");
-        if !self.is_in_place(entry) {
-            self.set(entry, new.into_raw());
-        } else if new.valid() {
-            self.make(entry, new);
+        assert!(!old.valid() || self.teardown, "a valid entry written over");
+        assert!(!new.valid() || !self.teardown);
+        if old.valid() || new.valid() {
+            self.replace(entry, old, new);
         }
     }
 
@@ -320,7 +319,8 @@ impl TableMemory for Memory {
     ) -> Result<(), Descriptor> {
         let (level, _) = self.place(entry);
         let mut now = self.read(entry);
-        if self.walker && matches!(self.format.decode(now, level), Entry::Leaf(_)) {
+        let is_leaf = matches!(self.cpu.read(now.into_raw(), level.get()), Walked::Leaf(_));
+        if self.walker && is_leaf {
             now = Descriptor::from_raw(now.into_raw() | AF);
             self.set(entry, now.into_raw());
         }
@@ -329,9 +329,8 @@ impl TableMemory for Memory {
         }
         match (old.valid(), new.valid()) {
             (false, false) => self.set(entry, new.into_raw()),
-            (false, true) => self.make(entry, new),
-            (true, false) => self.unmake(entry, old, new),
             (true, true) => self.change(entry, old, new),
+            _ => self.replace(entry, old, new),
         }
         Ok(())
     }
@@ -350,10 +349,7 @@ impl TableMemory for Memory {
         if let Some(place) = gone.place {
             panic!("freed though reached from {:#x}", place.parent.pa());
         }
-        assert!(
-            self.cached.iter().all(|cached| cached.table != Some(pa)),
-            "freed while a TLB may hold it"
-        );
+        assert!(!self.cpu.may_walk(pa), "freed while a TLB may hold it");
         assert!(
             self.teardown || gone.entries.iter().all(|entry| entry & 1 == 0),
             "freed with mappings"
@@ -365,13 +361,8 @@ impl TableMemory for Memory {
         assert!(size != 0 && ipa % page == 0 && size % page == 0);
         assert!(!self.teardown);
         self.invalidations += 1;
-        self.cached.retain(|cached| {
-            let touched = ipa < cached.ipa + cached.size && cached.ipa < ipa + size;
-            let meant = match stale {
-                Stale::Tables => true,
-                Stale::Leaves(level) => cached.table.is_none() && cached.level == level,
-            };
-            !(touched && meant)
-        });
+        let features = self.cpu.tlbi_features();
+        let operands = Operands::new(&self.geometry, features, ipa, size, stale);
+        self.cpu.invalidate(operands.as_ref());
     }
 }

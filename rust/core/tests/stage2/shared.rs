@@ -15,12 +15,15 @@ use kvm_core::{
     granule::Granule,
     stage2::{
         Attributes,
+        Config,
         Descriptor,
         EntryAddr,
         Execute,
         Format,
         Level,
         Limit,
+        MapStep,
+        Mapped,
         Mapping,
         MemoryType,
         Permissions,
@@ -61,6 +64,8 @@ struct World {
     dirty: Scheduled,
     /// What a thread found out.
     told: AtomicU64,
+    /// [`Config::live_resize`].
+    live: bool,
 }
 
 impl World {
@@ -105,7 +110,11 @@ impl World {
     }
 
     fn stage2(&self) -> Stage2 {
-        let format = Format::new(config(Granule::K4, 32, 40)).unwrap();
+        let config = Config {
+            live_resize: self.live,
+            ..config(Granule::K4, 32, 40)
+        };
+        let format = Format::new(config).unwrap();
         Stage2::new(format, TableAddr::new(TABLES, Granule::K4).unwrap()).unwrap()
     }
 
@@ -113,8 +122,22 @@ impl World {
         self.stage2().lookup(&self, IPA)
     }
 
+    /// Whether a CPU that walks the tables finds the page mapped.
+    fn guest_finds(&self) -> bool {
+        let look = |index: u64| {
+            let word = &self.entries[index as usize];
+            scheduled(|| word.load(Ordering::SeqCst))
+        };
+        let entry = look(IPA >> 21);
+        if entry & 3 != 3 {
+            return entry & 1 != 0;
+        }
+        let table = ((entry & 0xffff_ffff_f000) - TABLES) / 8;
+        look(table + (IPA >> 12) % ENTRIES as u64) & 1 != 0
+    }
+
     /// Maps the page, or the block around it, for reading.
-    fn with(level: Level) -> Self {
+    fn with(level: Level, live: bool) -> Self {
         let world = Self {
             entries: (0..(ROOT + 4) * ENTRIES)
                 .map(|_| AtomicU64::new(0))
@@ -123,6 +146,7 @@ impl World {
             freed: AtomicUsize::new(0),
             dirty: Scheduled::default(),
             told: AtomicU64::new(0),
+            live,
         };
         world.map(level, false, false);
         world
@@ -199,7 +223,7 @@ struct Page(World);
 
 impl Default for Page {
     fn default() -> Self {
-        Self(World::with(Level::L3))
+        Self(World::with(Level::L3, false))
     }
 }
 
@@ -208,7 +232,25 @@ struct Block(World);
 
 impl Default for Block {
     fn default() -> Self {
-        Self(World::with(Level::L2))
+        Self(World::with(Level::L2, false))
+    }
+}
+
+/// The same where a block may become a table, and the other way round, with nothing in between.
+struct LivePage(World);
+
+impl Default for LivePage {
+    fn default() -> Self {
+        Self(World::with(Level::L3, true))
+    }
+}
+
+/// The same for a block.
+struct LiveBlock(World);
+
+impl Default for LiveBlock {
+    fn default() -> Self {
+        Self(World::with(Level::L2, true))
     }
 }
 
@@ -369,6 +411,60 @@ fn relax_beside_split() {
             let other = stage2.lookup(&world, IPA + PAGE).unwrap();
             assert!(!other.permissions.write);
             assert!(other.limit.write && other.limit.execute);
+        },
+    );
+}
+
+/// The same at once: something is mapped at any moment.
+#[test]
+fn relax_beside_live_split() {
+    in_all_orders(
+        |LiveBlock(world): &LiveBlock| {
+            assert!(world.guest_finds());
+            let _ = world.relax(false, true);
+            assert!(world.guest_finds());
+        },
+        |LiveBlock(world): &LiveBlock| {
+            let done = world.stage2().split(&mut &*world, IPA..IPA + PAGE, 512);
+            assert!(matches!(done, Split::More(_)));
+        },
+        |LiveBlock(world)| {
+            let mapping = world.mapping().unwrap();
+            assert_eq!(mapping.level, Level::L3);
+            assert_eq!(mapping.pa, 0x8000_0000 + IPA);
+            let other = world.stage2().lookup(&world, IPA + PAGE).unwrap();
+            assert!(!other.permissions.write);
+        },
+    );
+}
+
+/// A table becomes a block: what was relaxed in the table is lost, and the block allows no more than
+/// it was given. Nothing is left of the table, which others may still look at.
+#[test]
+fn relax_beside_collapse() {
+    in_all_orders(
+        |LivePage(world): &LivePage| {
+            let _ = world.relax(true, false);
+        },
+        |LivePage(world): &LivePage| {
+            let mut stage2 = world.stage2();
+            let read = Permissions::new(true, false, false);
+            let attributes = Attributes::new(read, MemoryType::Normal).unwrap();
+            let ipa = IPA & !(stage2.geometry().span(Level::L2) - 1);
+            let block = stage2
+                .geometry()
+                .extent(Level::L2, ipa, 0, 0x8000_0000 + ipa);
+            let done = stage2.map_over(&mut &*world, ipa, &block, attributes, 512);
+            assert_eq!(done, Ok(MapStep::Done(Mapped::Replaced)));
+        },
+        |LivePage(world)| {
+            let mapping = world.mapping().unwrap();
+            assert_eq!(mapping.level, Level::L2);
+            assert_eq!(mapping.translate(IPA), Some(0x8000_0000 + IPA));
+            assert!(!mapping.permissions.write);
+            let mut tables = world.entries[ROOT * ENTRIES..].iter();
+            assert!(tables.all(|e| e.load(Ordering::SeqCst) == 0));
+            assert_eq!(world.freed.load(Ordering::SeqCst), 1);
         },
     );
 }

@@ -5,7 +5,7 @@
 use crate::{
     format::{
         any_attributes,
-        any_format,
+        any_cpu,
         any_permissions, //
     },
     memory::Unlocked,
@@ -73,12 +73,12 @@ proptest! {
 
     #[test]
     fn as_a_map(
-        config in any_format(),
+        (config, cpu) in any_cpu(),
         ops in prop::collection::vec(any_op(), 1..40),
         some in (any_place(), any_place(), any_budget()),
         teardown_budget in any_budget(),
     ) {
-        let mut world = World::new(&config);
+        let mut world = World::on(&config, cpu);
         for op in ops {
             world.run(op);
         }
@@ -90,11 +90,11 @@ proptest! {
 
     #[test]
     fn unmapping_everything_frees_everything(
-        config in any_format(),
+        (config, cpu) in any_cpu(),
         ops in prop::collection::vec(any_op(), 1..20),
         n in 97u32..10_000,
     ) {
-        let mut world = World::new(&config);
+        let mut world = World::on(&config, cpu);
         for op in ops {
             world.run(op);
         }
@@ -106,8 +106,8 @@ proptest! {
 
     /// Hardware sets access flags in the moment in which entries are changed.
     #[test]
-    fn beside_a_walker(config in any_format(), ops in prop::collection::vec(any_op(), 1..40)) {
-        let mut world = World::new(&config);
+    fn beside_a_walker((config, cpu) in any_cpu(), ops in prop::collection::vec(any_op(), 1..40)) {
+        let mut world = World::on(&config, cpu);
         world.mem.walker = true;
         for op in ops {
             // What an access flag is then is up to the walker.
@@ -121,11 +121,11 @@ proptest! {
 
     #[test]
     fn an_empty_reserve_changes_nothing_that_shows(
-        config in any_format(),
+        (config, cpu) in any_cpu(),
         places in prop::collection::vec(any_place(), 1..8),
         reserve in 0usize..4,
     ) {
-        let mut world = World::new(&config);
+        let mut world = World::on(&config, cpu);
         let geometry = world.geometry();
         let attributes =
             Attributes::new(Permissions::new(true, true, true), MemoryType::Normal).unwrap();
@@ -152,8 +152,8 @@ proptest! {
     }
 
     #[test]
-    fn a_split_goes_on_when_there_are_tables_again(config in any_format(), place in any_place()) {
-        let mut world = World::new(&config);
+    fn a_split_goes_on_when_there_are_tables_again((config, cpu) in any_cpu(), place in any_place()) {
+        let mut world = World::on(&config, cpu);
         let geometry = world.geometry();
         let level = Level::L2;
         let ipa = place.ipa(&geometry) & !(geometry.span(level) - 1);
@@ -179,8 +179,8 @@ proptest! {
     }
 
     #[test]
-    fn tables_that_stay_empty_are_freed(config in any_format(), place in any_place()) {
-        let mut world = World::new(&config);
+    fn tables_that_stay_empty_are_freed((config, cpu) in any_cpu(), place in any_place()) {
+        let mut world = World::on(&config, cpu);
         let geometry = world.geometry();
         prop_assume!(geometry.tables_to_map(Level::L3) >= 2);
         let ipa = place.ipa(&geometry);

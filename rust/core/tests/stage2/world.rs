@@ -2,9 +2,15 @@
 
 //! The tables beside a plain map, and operations on both.
 
-use super::memory::{
-    Memory,
-    Unlocked, //
+use super::{
+    cpu::{
+        Features,
+        Leaf, //
+    },
+    memory::{
+        Memory,
+        Unlocked, //
+    },
 };
 use kvm_core::{
     granule::Granule,
@@ -24,7 +30,9 @@ use kvm_core::{
         RelaxError,
         Relaxed,
         Split,
-        Stage2, //
+        Stage2,
+        Stale,
+        TableMemory, //
     },
 };
 use std::{
@@ -113,8 +121,13 @@ pub struct World {
 
 impl World {
     pub fn new(config: &Config) -> Self {
+        Self::on(config, Features::of(config))
+    }
+
+    /// On CPUs that have these features.
+    pub fn on(config: &Config, features: Features) -> Self {
         let format = Format::new(*config).unwrap();
-        let mem = Memory::new(format);
+        let mem = Memory::new(format, features);
         Self {
             stage2: Stage2::new(format, mem.root()).unwrap(),
             mem,
@@ -186,6 +199,9 @@ impl World {
                         ..old
                     });
                     Ok(Mapped::Same)
+                } else if same {
+                    self.split_to(ipa, level);
+                    Ok(Mapped::Permissions)
                 } else {
                     Ok(Mapped::Replaced)
                 }
@@ -349,8 +365,9 @@ impl World {
             expected |= core::mem::take(flag);
         }
         assert_eq!(changed, expected);
-        if changed {
-            self.mem.invalidate_narrowed();
+        if changed && protect {
+            self.mem
+                .invalidate(range.start, range.end - range.start, Stale::Tables);
         }
     }
 
@@ -367,7 +384,7 @@ impl World {
         }
         assert_eq!(changed, expected);
         if changed {
-            self.mem.invalidate_narrowed();
+            self.mem.invalidate(ipa, 64 * size, Stale::Tables);
         }
     }
 
@@ -390,14 +407,18 @@ impl World {
         }
     }
 
-    /// Replaces a mapping by pages, where `range` touches it.
-    fn split_one(&mut self, ipa: u64, range: &Range<u64>, geometry: &Geometry) {
-        let old = self.map[&ipa];
-        let Some(level) = old.level.next() else {
-            return;
-        };
-        let size = geometry.span(level);
-        self.map.remove(&ipa);
+    /// Replaces what is mapped at `ipa` by smaller blocks, and the one there again, down to `level`.
+    fn split_to(&mut self, ipa: u64, level: Level) {
+        let geometry = self.geometry();
+        while let Some(old) = self.at(ipa).filter(|old| old.level < level) {
+            let below = old.level.next().unwrap();
+            self.split_into(old, geometry.span(below), below);
+        }
+    }
+
+    /// Replaces a mapping by others of a level.
+    fn split_into(&mut self, old: Mapping, size: u64, level: Level) {
+        self.map.remove(&old.ipa);
         for offset in (0..old.size).step_by(size as usize) {
             let part = Mapping {
                 ipa: old.ipa + offset,
@@ -407,8 +428,20 @@ impl World {
                 ..old
             };
             self.map.insert(part.ipa, part);
-            if part.ipa < range.end && range.start < part.ipa + size {
-                self.split_one(part.ipa, range, geometry);
+        }
+    }
+
+    /// Replaces a mapping by pages, where `range` touches it.
+    fn split_one(&mut self, ipa: u64, range: &Range<u64>, geometry: &Geometry) {
+        let old = self.map[&ipa];
+        let Some(level) = old.level.next() else {
+            return;
+        };
+        let size = geometry.span(level);
+        self.split_into(old, size, level);
+        for part in (old.ipa..old.ipa + old.size).step_by(size as usize) {
+            if part < range.end && range.start < part + size {
+                self.split_one(part, range, geometry);
             }
         }
     }
@@ -463,6 +496,21 @@ impl World {
         self.mem.assert_clean();
     }
 
+    /// What a CPU finds at an address is what the map says.
+    fn compare_walk(&self, ipa: u64) {
+        let (level, found) = self.mem.walk(ipa);
+        let expected = self.at(ipa).map(|mapping| {
+            assert_eq!(level, mapping.level.get());
+            Leaf {
+                pa: mapping.pa,
+                memory: mapping.memory.unwrap(),
+                permissions: mapping.permissions,
+                accessed: mapping.accessed,
+            }
+        });
+        assert_eq!(found, expected, "at {ipa:#x}");
+    }
+
     /// The tables say what the map says, and there are no more of them than that takes.
     pub fn compare(&self, range: Range<u64>, budget: u32) {
         let mut found = Vec::new();
@@ -492,6 +540,9 @@ impl World {
             ] {
                 let found = self.stage2.lookup(&self.mem, ipa);
                 assert_eq!(found, self.at(ipa), "at {ipa:#x}");
+                if ipa < self.geometry().ipa().size() {
+                    self.compare_walk(ipa);
+                }
                 if let Some(found) = found {
                     assert_eq!(found.translate(ipa), Some(found.pa + (ipa - found.ipa)));
                 }
