@@ -105,6 +105,7 @@ pub use self::{
         VttbrEl2, //
     },
     walk::{
+        Leaves,
         Mapping,
         Stage2, //
     },

@@ -58,6 +58,7 @@ use kvm_core::{
         Extent,
         Format,
         Geometry,
+        Leaves,
         MapError,
         MapStep,
         Mapping,
@@ -263,6 +264,11 @@ impl LockedTables {
                 last: Cell::new(None),
             },
         })
+    }
+
+    /// How many pages and blocks are mapped.
+    pub fn leaves(&self) -> Leaves {
+        self.0.leaves()
     }
 }
 

@@ -25,12 +25,15 @@ use kernel::{
         ArcBorrow, //
     },
 };
-use kvm_core::stats::{
-    self,
-    Kind,
-    Source,
-    Stat,
-    Unit, //
+use kvm_core::{
+    stage2::Level,
+    stats::{
+        self,
+        Kind,
+        Source,
+        Stat,
+        Unit, //
+    },
 };
 use kvm_host::file::{
     new_anon_file,
@@ -42,18 +45,29 @@ use kvm_host::file::{
 pub(crate) enum VmNumber {
     /// Pages of its stage 2 tables.
     TablePages,
+    /// Pages and blocks that they map, by level: with pages of 4 KiB these, 2 MiB and 1 GiB.
+    Mapped(Level),
     /// Its vCPUs.
     Vcpus,
 }
 
 impl VmNumber {
     /// All of them.
-    pub(crate) const ALL: [Self; 2] = [Self::TablePages, Self::Vcpus];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::TablePages,
+        Self::Mapped(Level::L3),
+        Self::Mapped(Level::L2),
+        Self::Mapped(Level::L1),
+        Self::Vcpus,
+    ];
 
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::TablePages => "stage2_table_pages",
+            Self::Mapped(Level::L3) => "stage2_pages",
+            Self::Mapped(Level::L2) => "stage2_level2_blocks",
+            Self::Mapped(Level::L0 | Level::L1) => "stage2_level1_blocks",
             Self::Vcpus => "vcpus",
         }
     }
@@ -62,6 +76,7 @@ impl VmNumber {
     pub(crate) fn of(self, vm: &Vm) -> u64 {
         match self {
             Self::TablePages => vm.memory.table_pages(),
+            Self::Mapped(level) => vm.memory.leaves().at(level),
             Self::Vcpus => vm.vcpu_count() as u64,
         }
     }

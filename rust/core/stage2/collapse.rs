@@ -65,8 +65,11 @@ impl Stage2 {
         mem.invalidate(ipa, geometry.span(level), Stale::Tables);
         // No CPU walks it any more. Who has no lock may have found an entry before, and change it.
         for index in 0..geometry.entries(below) {
-            mem.write(table.entry(index), Descriptor::INVALID);
+            let entry = table.entry(index);
+            self.leaves.remove(below, mem.read(entry).valid().into());
+            mem.write(entry, Descriptor::INVALID);
         }
+        self.leaves.add(level, 1);
         mem.free(table);
         true
     }

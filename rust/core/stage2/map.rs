@@ -138,6 +138,7 @@ impl Stage2 {
             replaced |= self.remove(mem, ipa, level);
         }
         mem.write(entry, new);
+        self.leaves.add(level, 1);
         Ok(if replaced {
             Mapped::Replaced
         } else {
@@ -224,6 +225,7 @@ impl Stage2 {
             return false;
         };
         replace(mem, leaf.entry, leaf.descriptor, |_| Descriptor::INVALID);
+        self.leaves.remove(level, 1);
         mem.invalidate(leaf.ipa, self.geometry().span(level), Stale::Leaves(level));
         true
     }

@@ -58,6 +58,7 @@ impl Stage2 {
         SharedStage2(Stage2 {
             format: self.format,
             root: self.root,
+            leaves: self.leaves,
         })
     }
 }

@@ -136,6 +136,8 @@ impl Stage2 {
         if !live {
             mem.write(leaf.entry, new);
         }
+        self.leaves.remove(leaf.level, 1);
+        self.leaves.add(below, geometry.entries(below) as u64);
         true
     }
 }

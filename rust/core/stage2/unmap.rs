@@ -47,6 +47,7 @@ impl Stage2 {
                     continue;
                 };
                 replace(mem, leaf.entry, leaf.descriptor, |_| Descriptor::INVALID);
+                self.leaves.remove(leaf.level, 1);
                 let end = leaf.ipa + self.geometry().span(leaf.level);
                 let start = removed.map_or(leaf.ipa, |removed| removed.start);
                 removed = Some(start..end);

@@ -36,6 +36,32 @@ use crate::stage2::{
 pub struct Stage2 {
     pub(super) format: Format,
     pub(super) root: TableAddr,
+    pub(super) leaves: Leaves,
+}
+
+/// How many pages and blocks there are, by level.
+#[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
+pub struct Leaves([u64; Level::COUNT]);
+
+impl Leaves {
+    /// Returns how many there are at a level.
+    pub const fn at(&self, level: Level) -> u64 {
+        self.0[level as usize]
+    }
+
+    /// Some were made.
+    #[inline]
+    pub(super) fn add(&mut self, level: Level, count: u64) {
+        let leaves = &mut self.0[level as usize];
+        *leaves = leaves.wrapping_add(count);
+    }
+
+    /// Some are gone.
+    #[inline]
+    pub(super) fn remove(&mut self, level: Level, count: u64) {
+        let leaves = &mut self.0[level as usize];
+        *leaves = leaves.wrapping_sub(count);
+    }
 }
 
 /// What one address is mapped to.
@@ -106,7 +132,11 @@ impl Stage2 {
         if root.pa() & (format.geometry().root_size() - 1) != 0 {
             return None;
         }
-        Some(Self { format, root })
+        Some(Self {
+            format,
+            root,
+            leaves: Leaves([0; Level::COUNT]),
+        })
     }
 
     /// Returns the shape of the tables.
@@ -125,6 +155,11 @@ impl Stage2 {
     #[inline]
     pub const fn root(&self) -> TableAddr {
         self.root
+    }
+
+    /// Returns how many pages and blocks are mapped.
+    pub const fn leaves(&self) -> Leaves {
+        self.leaves
     }
 
     /// Returns what `ipa` is mapped to.

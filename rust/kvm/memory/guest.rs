@@ -43,6 +43,7 @@ use kvm_core::{
         Config,
         Format,
         Geometry,
+        Leaves,
         Progress, //
     },
 };
@@ -161,6 +162,11 @@ impl Memory {
     /// How many pages the tables have.
     pub(crate) fn table_pages(&self) -> u64 {
         self.translation.tables().pages()
+    }
+
+    /// How many pages and blocks are mapped.
+    pub(crate) fn leaves(&self) -> Leaves {
+        self.mmu.lock().tables.leaves()
     }
 
     /// The first guest address that is beyond what the VM can have.

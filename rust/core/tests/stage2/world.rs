@@ -563,6 +563,10 @@ impl World {
             })
             .collect();
         assert_eq!(self.mem.tables(), tables.len());
+        for level in Level::ALL {
+            let count = self.map.values().filter(|m| m.level == *level).count();
+            assert_eq!(self.stage2.leaves().at(*level), count as u64);
+        }
     }
 
     pub fn tear_down(mut self, budget: u32) {
