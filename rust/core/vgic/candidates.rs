@@ -74,68 +74,106 @@ impl<W: Word> Candidates<W> {
         }
         let summary = self.summary.swap(0);
 
-        marks.lpis |= summary & LPIS != 0;
-        for (n, (word, mark)) in self.words.iter().zip(&mut marks.words).enumerate() {
-            if summary & (1 << n) != 0 {
-                *mark |= word.swap(0);
+        marks.used |= summary & LPIS;
+        for n in Words(summary & !LPIS) {
+            if let Some(word) = self.words.get(n) {
+                marks.add(n, word.swap(0));
             }
         }
     }
 }
 
+/// The words that a summary has bits for.
+struct Words(u64);
+
+impl Iterator for Words {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let first = self.0;
+        self.0 &= first.checked_sub(1)?;
+        Some(first.trailing_zeros() as usize)
+    }
+}
+
 /// The interrupts that a vCPU has to look at, as it has taken note of them itself.
+///
+/// # Invariants
+///
+/// `used` has a bit for each word that is not 0, and no other but [`LPIS`].
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Marks {
     words: [u64; WORDS],
-    lpis: bool,
+    used: u64,
 }
 
 impl Marks {
     /// No interrupts.
     pub const NONE: Self = Self {
         words: [0; WORDS],
-        lpis: false,
+        used: 0,
     };
+
+    /// Adds interrupts of a word.
+    #[inline]
+    fn add(&mut self, n: usize, bits: u64) {
+        if let Some(word) = self.words.get_mut(n).filter(|_| bits != 0) {
+            *word |= bits;
+            self.used |= 1 << n;
+        }
+    }
 
     /// Adds an interrupt; all LPIs, if it is one.
     #[inline]
     pub fn insert(&mut self, intid: IntId) {
-        match self.words.get_mut(intid.index() / BITS) {
-            Some(word) => *word |= 1 << (intid.index() % BITS),
-            None => self.lpis = true,
+        match intid.index() / BITS {
+            n @ 0..WORDS => self.add(n, 1 << (intid.index() % BITS)),
+            _ => self.set_lpis(true),
         }
     }
 
     /// Removes an interrupt that is not an LPI.
     #[inline]
     pub fn remove(&mut self, intid: IntId) {
-        if let Some(word) = self.words.get_mut(intid.index() / BITS) {
+        let n = intid.index() / BITS;
+
+        if let Some(word) = self.words.get_mut(n) {
             *word &= !(1 << (intid.index() % BITS));
+            if *word == 0 {
+                self.used &= !(1 << n);
+            }
         }
     }
 
     /// Whether there is none.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        !self.lpis && self.words.iter().all(|word| *word == 0)
+        self.used == 0
     }
 
     /// Whether LPIs are to be looked at.
     #[inline]
     pub fn lpis(&self) -> bool {
-        self.lpis
+        self.used & LPIS != 0
     }
 
     /// Sets whether LPIs are to be looked at.
     #[inline]
     pub fn set_lpis(&mut self, lpis: bool) {
-        self.lpis = lpis;
+        self.used &= !LPIS;
+        if lpis {
+            self.used |= LPIS;
+        }
     }
 
     /// Calls `keep` for each that is not an LPI, in order, and removes those for which it is false.
     #[inline]
     pub fn retain(&mut self, mut keep: impl FnMut(IntId) -> bool) {
-        for (n, word) in self.words.iter_mut().enumerate() {
+        for n in Words(self.used & !LPIS) {
+            let Some(word) = self.words.get_mut(n) else {
+                continue;
+            };
             let mut left = *word;
 
             while left != 0 {
@@ -145,6 +183,9 @@ impl Marks {
                 if !intid.is_some_and(&mut keep) {
                     *word &= !(1 << bit);
                 }
+            }
+            if *word == 0 {
+                self.used &= !(1 << n);
             }
         }
     }

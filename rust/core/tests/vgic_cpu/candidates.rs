@@ -5,7 +5,10 @@
 //! All its accesses but one load are full barriers, and so is the change of the interrupt's state, so
 //! the orders in which one access follows another are all there are.
 
-use crate::orders::{in_all_orders, Scheduled};
+use crate::{
+    cell::CellWord,
+    orders::{in_all_orders, Scheduled},
+};
 use kvm_core::{
     vgic::{
         candidates::{Candidates, Marks},
@@ -13,7 +16,8 @@ use kvm_core::{
     },
     word::Word,
 };
-use std::sync::Mutex;
+use proptest::prelude::*;
+use std::{collections::BTreeSet, sync::Mutex};
 
 struct Shared {
     candidates: Candidates<Scheduled>,
@@ -113,4 +117,76 @@ fn raised_again() {
         },
         |shared| nothing_is_missed(shared, FAR),
     );
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Insert(u32),
+    Remove(u32),
+    Take(Vec<u32>),
+    Lpis(bool),
+    Retain(u32),
+}
+
+fn any_change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        4 => (0..1020u32).prop_map(Change::Insert),
+        4 => (0..1020u32).prop_map(Change::Remove),
+        2 => prop::collection::vec(0..1020u32, 0..5).prop_map(Change::Take),
+        1 => any::<bool>().prop_map(Change::Lpis),
+        1 => (1..5u32).prop_map(Change::Retain),
+    ]
+}
+
+fn intid(n: u32) -> IntId {
+    IntId::new(n).unwrap()
+}
+
+proptest! {
+    /// What a vCPU has taken note of is a set, and one that has the same is equal.
+    #[test]
+    fn marks_are_a_set(changes in prop::collection::vec(any_change(), 1..60)) {
+        let mut marks = Marks::NONE;
+        let mut model = BTreeSet::new();
+        let mut lpis = false;
+
+        for change in changes {
+            match change {
+                Change::Insert(n) => {
+                    marks.insert(intid(n));
+                    model.insert(n);
+                }
+                Change::Remove(n) => {
+                    marks.remove(intid(n));
+                    model.remove(&n);
+                }
+                Change::Take(those) => {
+                    let candidates = Candidates::new(CellWord::default);
+                    those.iter().for_each(|n| candidates.mark(intid(*n)));
+                    model.extend(those);
+                    candidates.take(&mut marks);
+                    prop_assert!(!candidates.any());
+                }
+                Change::Lpis(some) => {
+                    marks.set_lpis(some);
+                    lpis = some;
+                }
+                Change::Retain(step) => {
+                    let mut seen = vec![];
+                    marks.retain(|id| {
+                        seen.push(id.get());
+                        id.get() % step != 0
+                    });
+                    prop_assert!(seen.iter().eq(&model));
+                    model.retain(|n| n % step != 0);
+                }
+            }
+            let mut fresh = Marks::NONE;
+            fresh.set_lpis(lpis);
+            model.iter().for_each(|n| fresh.insert(intid(*n)));
+            prop_assert_eq!(&marks, &fresh);
+            prop_assert_eq!(marks.lpis(), lpis);
+            prop_assert_eq!(marks.is_empty(), model.is_empty() && !lpis);
+        }
+    }
 }
