@@ -2,11 +2,11 @@
 /*
  * Measures what a guest's faults on its memory cost: on a page that the VMM has and
  * stage 2 has not, on a block of 2 MiB, on a page that is mapped but not executable or
- * write-protected for the dirty log, and on one whose access flag the host has cleared.
- * See bench.h for how. A CPU that has no instruction caches to maintain has no faults
- * for want of permission to execute, one that sets access flags itself has none for them:
- * what is printed then is what the access costs without.
- * Runs on the module and on C KVM, as root: bench_fault [BATCHES].
+ * write-protected for the dirty log. See bench.h for how. A CPU that has no instruction
+ * caches to maintain has no faults for want of permission to execute: what is printed
+ * then is what the access costs without. There are no access flag faults to measure: most
+ * CPUs set the flag themselves, and where they do not the host's LRU does not clear it.
+ * Runs on the module and on C KVM: bench_fault [BATCHES].
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -15,7 +15,6 @@
 #include "kvm_vhe_test.h"
 #include "guest.h"
 #include "bench.h"
-#include "aging.h"
 
 #define SLOT		1
 #define IPA		0x48000000UL
@@ -104,12 +103,6 @@ static double protected(void *fn, uint64_t n)
 	       !kvm_ioctl(vm.fd, KVM_GET_DIRTY_LOG, (unsigned long)&log) ? finish(fn, n) : -1;
 }
 
-/* Written to, and not used since two generations began: what is new is young for one. */
-static double aged(void *fn, uint64_t n)
-{
-	return aging_exists() && !age() && !age() ? finish(fn, n) : -1;
-}
-
 static const struct series {
 	const char *name;
 	double (*batch)(void *fn, uint64_t n);
@@ -121,7 +114,6 @@ static const struct series {
 	{ "new 4K page", unmapped, write_pages, PAGES, false, false },
 	{ "mapped 4K page, first executed", not_executable, execute_pages, PAGES, false, false },
 	{ "4K page protected for the log", protected, write_pages, PAGES, false, false },
-	{ "4K page without access flag", aged, write_pages, PAGES, false, true },
 	{ "new 2M block", unmapped_blocks, write_blocks, BLOCKS, true, true },
 };
 

@@ -13,13 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
 #include "kvm_vhe_test.h"
 #include "guest.h"
-#include "aging.h"
 
+#define DEBUGFS		"/sys/kernel/debug"
+#define LRU_GEN		DEBUGFS "/lru_gen"
 #define SLOT		1
 #define IPA		0x48000000UL
 #define PAGE		4096UL
@@ -50,7 +52,9 @@ FIXTURE(aging)
 
 FIXTURE_SETUP(aging)
 {
-	if (!aging_exists())
+	if (access(LRU_GEN, F_OK))
+		mount("debugfs", DEBUGFS, "debugfs", 0, NULL);
+	if (access(LRU_GEN, W_OK))
 		SKIP(return, "no multi-generational LRU");
 	self->mem = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			 -1, 0);
@@ -67,6 +71,32 @@ FIXTURE_TEARDOWN(aging)
 	vcpu_destroy(&self->vcpu);
 	vm_destroy(&self->vm);
 	munmap(self->mem, PAGES * PAGE);
+}
+
+/* Lets the host begin a new generation in all groups of memory and on all nodes. */
+static int age(void)
+{
+	unsigned long group = 0, node = 0, gen, last = 0;
+	char line[256], order[64];
+	int ret = -1;
+	FILE *file = fopen(LRU_GEN, "r");
+
+	if (!file)
+		return -1;
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "memcg %lu", &group) == 1 || sscanf(line, " node %lu", &node) == 1)
+			continue;
+		/* Four lines, of which the last is the youngest. */
+		if (sscanf(line, "%lu", &gen) != 1)
+			continue;
+		last = gen;
+		snprintf(order, sizeof(order), "+ %lu %lu %lu 1 1", group, node, last);
+		/* Only that of the youngest is taken. */
+		if (!write_text(LRU_GEN, order))
+			ret = 0;
+	}
+	fclose(file);
+	return ret;
 }
 
 /* How many of the pages have the access flag; -1: it is not known. */
