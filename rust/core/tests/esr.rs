@@ -625,10 +625,8 @@ proptest! {
                 0x13 | 0x1b => -1,
                 _ => (code & 3) as i8,
             }));
-            let mut mask = 0xfc00_0000 | 1 << 25 | 1 << 10 | 1 << 9 | 1 << 8 | 1 << 6 | 0x3f;
-            if ras {
-                mask |= 3 << 11;
-            }
+            // EC, IL, SET; FnV, EA, CM, WnR, the status.
+            let mask = if ras { 0xfe00_1f7f } else { 0xfe00_077f };
             prop_assert_eq!(abort.for_user(ras), raw & mask);
         }
     }
