@@ -2,10 +2,10 @@
 
 //! What hardens a CPU against a guest's speculation: its own registers and its firmware.
 //!
-//! The kernel knows, too, but exports none of it (`arm64_get_spectre_*_state()`), so it is asked
-//! anew, of each CPU.
+//! The kernel knows, too, and tells it if it has the patch for that
+//! (`Documentation/patches.rst`). The stock one exports none of it, so it is asked anew, of each CPU.
 //!
-//! C header: `include/linux/arm-smccc.h`
+//! C header: `include/linux/arm-smccc.h`, `arch/arm64/include/asm/spectre.h`
 
 use crate::{
     bindings,
@@ -14,6 +14,8 @@ use crate::{
 };
 use kvm_core::{
     cpu::hardening::{
+        Exposure,
+        Exposures,
         Firmware,
         HardeningInputs,
         Midr, //
@@ -59,4 +61,26 @@ pub fn hardening_inputs(cpu: &PinnedCpu) -> HardeningInputs {
 fn ask_firmware(_cpu: &PinnedCpu, function: u32) -> i64 {
     // SAFETY: A query, through the conduit that the kernel found; it changes nothing.
     unsafe { bindings::kvm_vhe_smccc_arch_feature(function) as i64 }
+}
+
+/// What the kernel says of all CPUs that are or were online; [`None`] if it does not tell modules.
+pub fn kernel_exposures() -> Option<Exposures> {
+    let mut states = bindings::kvm_vhe_spectre_states {
+        v2: 2,
+        v4: 2,
+        bhb: 2,
+    };
+    // SAFETY: It reads the kernel's state and writes to `states`, which is ours.
+    let told = unsafe { bindings::kvm_vhe_kernel_spectre_states(&raw mut states) };
+    let exposure = |state| match state {
+        0 => Exposure::Unaffected,
+        1 => Exposure::Mitigated,
+        _ => Exposure::Vulnerable,
+    };
+
+    told.then(|| Exposures {
+        v2: exposure(states.v2),
+        v4: exposure(states.v4),
+        bhb: exposure(states.bhb),
+    })
 }

@@ -9,6 +9,7 @@
 #include <linux/wordpart.h>
 #include <asm/barrier.h>
 #include <asm/simd.h>
+#include <asm/spectre.h>
 
 #include "guest_enter.h"
 #include "run_shim.h"
@@ -108,4 +109,21 @@ long kvm_vhe_smccc_arch_feature(u32 function)
 
 	arm_smccc_1_1_invoke(ARM_SMCCC_ARCH_FEATURES_FUNC_ID, function, &res);
 	return (int)res.a0;
+}
+
+/* Whether the kernel tells modules; the stock one does not, see Documentation/patches.rst. */
+bool kvm_vhe_kernel_spectre_states(struct kvm_vhe_spectre_states *states)
+{
+#ifdef KVM_VHE_SPECTRE_STATES
+	*states = (struct kvm_vhe_spectre_states){
+		.v2 = arm64_get_spectre_v2_state(),
+		.v4 = arm64_get_spectre_v4_state(),
+		.bhb = arm64_get_spectre_bhb_state(),
+	};
+	BUILD_BUG_ON(SPECTRE_UNAFFECTED != 0 || SPECTRE_MITIGATED != 1 ||
+		     SPECTRE_VULNERABLE != 2);
+	return true;
+#else
+	return false;
+#endif
 }

@@ -45,5 +45,9 @@ void kvm_vhe_fp_save(void *state);
 
 /* hardening.rs */
 long kvm_vhe_smccc_arch_feature(u32 function);
+struct kvm_vhe_spectre_states {
+	u32 v2, v4, bhb;	/* 0 unaffected, 1 mitigated, 2 vulnerable */
+};
+bool kvm_vhe_kernel_spectre_states(struct kvm_vhe_spectre_states *states);
 
 #endif

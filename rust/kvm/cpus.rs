@@ -20,6 +20,7 @@ use kernel::{
 use kvm_core::{
     cpu::{
         hardening::{
+            as_kernel_says,
             harden,
             ExitHardening,
             Exposure,
@@ -56,7 +57,10 @@ use kvm_host::{
     cpu_pm::CpuPmCallbacks,
     debug_regs::DebugResources,
     gic::HostGic,
-    hardening::hardening_inputs,
+    hardening::{
+        hardening_inputs,
+        kernel_exposures, //
+    },
     hotplug::CpuCallbacks,
     machine::{
         Machine,
@@ -388,7 +392,12 @@ impl Cpus {
 
     /// Finds out what the CPU needs against speculation.
     fn look_at(&self, cpu: &PinnedCpu) {
-        let (exit, exposures) = harden(&hardening_inputs(cpu));
+        let (mut exit, mut exposures) = harden(&hardening_inputs(cpu));
+        // The kernel has looked at this CPU before: that is how it came online.
+        if let Some(kernel) = kernel_exposures() {
+            exit = as_kernel_says(exit, &kernel);
+            exposures = kernel;
+        }
         let mut worst = self.exposures.lock();
 
         *worst = Some(match *worst {

@@ -152,8 +152,10 @@ pub struct Exposures {
     pub v2: Exposure,
     /// Spectre-BHB.
     pub bhb: Exposure,
-    /// Spectre-v4, for a guest that does nothing itself: never [`Exposure::Mitigated`], since the
-    /// firmware's switch for it is left to the host's tasks.
+    /// Spectre-v4, for a guest that does nothing itself. [`harden`] never says
+    /// [`Exposure::Mitigated`], since the firmware's switch for it is left to the host's tasks; a
+    /// kernel that says so has PSTATE.SSBS, which is the guest's as well, or keeps the switch on
+    /// outside user space.
     pub v4: Exposure,
 }
 
@@ -207,6 +209,29 @@ pub fn harden(cpu: &HardeningInputs) -> (ExitHardening, Exposures) {
     };
 
     (exit, exposures)
+}
+
+/// Decides for one CPU as [`harden`] did, and for a system that `kernel` knows.
+///
+/// The kernel knows more: cores that are in no table here, and what its command line asks for. Where
+/// its CPUs are unaffected nothing is done, and neither where they stay vulnerable, be it that there
+/// is no help or that its administrator wants none. How it is done where the kernel mitigates is the
+/// hypervisor's own business, and depends on the CPU.
+pub fn as_kernel_says(exit: ExitHardening, kernel: &Exposures) -> ExitHardening {
+    let v2 = kernel.v2 == Exposure::Mitigated;
+    let bhb = kernel.bhb == Exposure::Mitigated;
+    let wanted = match exit {
+        ExitHardening::None => true,
+        ExitHardening::BhbLoop(_) | ExitHardening::ClearBhb => bhb,
+        ExitHardening::FirmwareWa1 => v2,
+        ExitHardening::FirmwareWa3 => v2 || bhb,
+    };
+
+    if wanted {
+        exit
+    } else {
+        ExitHardening::None
+    }
 }
 
 /// What replaces the branch history on a CPU that needs it.

@@ -5,6 +5,7 @@
 use kvm_core::{
     bits::Bits,
     cpu::hardening::{
+        as_kernel_says,
         harden,
         ExitHardening,
         Exposure,
@@ -126,6 +127,32 @@ proptest! {
         }
         prop_assert_ne!(exposures.bhb, Exposure::Vulnerable);
         prop_assert_ne!(exposures.v4, Exposure::Mitigated);
+    }
+
+    /// A kernel never makes it do more, and where it mitigates all, it is as without it.
+    #[test]
+    fn a_kernel_only_takes_away(cpu in inputs(), kernel in exposures()) {
+        let (exit, _) = harden(&cpu);
+        let done = as_kernel_says(exit, &kernel);
+        prop_assert!(done == exit || done == ExitHardening::None);
+        if kernel.v2 == Exposure::Mitigated && kernel.bhb == Exposure::Mitigated {
+            prop_assert_eq!(done, exit);
+        }
+        if kernel.v2 != Exposure::Mitigated && kernel.bhb != Exposure::Mitigated {
+            prop_assert_eq!(done, ExitHardening::None);
+        }
+    }
+
+    /// Against what the kernel mitigates, it is done what is done without it.
+    #[test]
+    fn nothing_is_taken_away_that_a_kernel_mitigates(cpu in inputs(), kernel in exposures()) {
+        let (exit, own) = harden(&cpu);
+        let needed = own.v2 == Exposure::Mitigated && kernel.v2 == Exposure::Mitigated
+            || own.v2 == Exposure::Unaffected
+                && own.bhb == Exposure::Mitigated && kernel.bhb == Exposure::Mitigated;
+        if needed {
+            prop_assert_eq!(as_kernel_says(exit, &kernel), exit);
+        }
     }
 
     #[test]
