@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,24 @@ unsigned int scaled(unsigned int n)
 	unsigned long result = n * per_cent / 100;
 
 	return result ? result : 1;
+}
+
+/*
+ * The harness waits for a test with poll(), as tests do for what has to come: on a
+ * kernel that is LAB_SLOW times as slow, so many times as long. The linker has all
+ * calls of poll() come here.
+ */
+int __real_poll(struct pollfd *fds, nfds_t nfds, int timeout);
+int __wrap_poll(struct pollfd *fds, nfds_t nfds, int timeout);
+
+int __wrap_poll(struct pollfd *fds, nfds_t nfds, int timeout)
+{
+	const char *slow = getenv("LAB_SLOW");
+	long times = slow ? strtol(slow, NULL, 10) : 1;
+
+	if (times > 1 && timeout > 0)
+		timeout = timeout < INT_MAX / times ? timeout * times : INT_MAX;
+	return __real_poll(fds, nfds, timeout);
 }
 
 int kvm_open(void)
