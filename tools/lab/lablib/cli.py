@@ -26,8 +26,8 @@ EPILOG = """\
 Each TEST is "[NAME=]PATH [ARGUMENT]...": a static arm64 executable or a script
 of the build machine. NAME (default: the file's name) names its result. In the
 host it runs in /tmp with LAB_TEST, LAB_HOST, LAB_CPUS, LAB_MEMORY, LAB_CPU,
-LAB_MACHINE, LAB_ICOUNT, LAB_DISKS, LAB_PMEM, LAB_TEST_TIMEOUT, LAB_INDEX, LAB_NEXT and
-LAB_RESUMED in its environment.
+LAB_MACHINE, LAB_ICOUNT, LAB_DISKS, LAB_PMEM, LAB_SLOW, LAB_TEST_TIMEOUT,
+LAB_INDEX, LAB_NEXT and LAB_RESUMED in its environment.
 
 A test passes by kselftest's rules: exit code 0, or 4 for a skip; no "not ok"
 but with TODO or XFAIL; as many points as planned. A splat anywhere fails the
@@ -101,6 +101,9 @@ def parser() -> argparse.ArgumentParser:
                    help="for the whole run (default 120; 8 hours with --shell)")
     g.add_argument("--test-timeout", type=float, default=60, metavar="SECONDS",
                    help="for each test and step (default 60)")
+    g.add_argument("--slow", type=int, metavar="N",
+                   help="this kernel is slow: all limits are N times as long, and tests find N in "
+                        "LAB_SLOW (default: what the file \"slow\" beside --kernel says, or 1)")
     g.add_argument("--allow-splat", action="append", default=[], metavar="REGEX",
                    help="a splat that is provoked on purpose, and must then be seen; repeatable")
     g.add_argument("--expect-reset", action="append", default=[], metavar="NAME",
@@ -147,17 +150,29 @@ def _check(args: argparse.Namespace) -> None:
                            "Python's re syntax is meant; put \\ before brackets") from None
 
 
-def _environment(args: argparse.Namespace) -> dict[str, str]:
+def _environment(args: argparse.Namespace, slow: int) -> dict[str, str]:
     """What tests can know about the lab."""
     env = {"LAB_HOST": args.host, "LAB_CPUS": str(args.cpus), "LAB_MEMORY": args.memory,
            "LAB_CPU": args.cpu, "LAB_MACHINE": args.machine, "LAB_ICOUNT": args.icount or "",
-           "LAB_DISKS": str(len(args.disk)), "LAB_PMEM": str(args.pmem)}
+           "LAB_DISKS": str(len(args.disk)), "LAB_PMEM": str(args.pmem),
+           "LAB_SLOW": str(slow)}
     for text in args.env:
         name, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name) or name == "LAB_TOKEN":
             raise LabError(f"--env {text!r} is not NAME=VALUE", "write it as in a shell")
         env[name] = value
     return env
+
+
+def _slow(args: argparse.Namespace) -> int:
+    """How many times as long everything may take."""
+    beside = args.kernel.resolve().parent / "slow"
+    slow: int | None = args.slow
+    if slow is None:
+        slow = int(beside.read_text()) if beside.is_file() else 1
+    if slow < 1:
+        raise LabError(f"--slow {slow} leaves no time", "give 1 or more")
+    return slow
 
 
 def _claim(out: Path) -> TextIO:
@@ -203,9 +218,11 @@ def _shell(line: list[str], plan: Plan, timeout: float, result: RunResult, out: 
 
 def _run(args: argparse.Namespace) -> int:
     _check(args)
+    slow = _slow(args)
     plan = Plan(token=secrets.token_hex(16), tests=parse_tests(args.tests), before=args.before,
                 after=args.after, files=[parse_file(f) for f in args.file],
-                environment=_environment(args), test_timeout=args.test_timeout, shell=args.shell)
+                environment=_environment(args, slow), test_timeout=args.test_timeout * slow,
+                shell=args.shell)
     unknown = set(args.expect_reset) - {t.name for t in plan.tests}
     if unknown:
         raise LabError(f"--expect-reset {unknown.pop()}: no test has that name",
@@ -218,7 +235,8 @@ def _run(args: argparse.Namespace) -> int:
             kernel=args.kernel.resolve(), initrd=initrd, host=args.host, append=args.append,
             cpu=args.cpu, cpus=args.cpus, memory=args.memory, machine=args.machine,
             icount=args.icount, disks=args.disk, extra=args.qemu_arg,
-            expect_reset=bool(args.expect_reset), uart=args.uart, pmem=args.pmem)
+            expect_reset=bool(args.expect_reset), uart=args.uart,
+            pmem=args.pmem, slow=slow)
         line = qemu.command(binary, machine, out / "console.log", out / "channel",
                             interactive=args.shell)
         if args.pmem:
@@ -226,12 +244,13 @@ def _run(args: argparse.Namespace) -> int:
         write_initramfs(args.initramfs, plan, initrd)
         (out / "qemu.cmd").write_text(qemu.as_script(line))
         timeout = args.timeout or (SHELL_TIMEOUT if args.shell else DEFAULT_TIMEOUT)
+        timeout *= 1 if args.shell else slow
         result = RunResult(args.host, line, [TestResult.of(t) for t in plan.tests])
         if args.shell:
             return _shell(line, plan, timeout, result, out)
         reporter = Reporter(args.out)
         options = runner.Options(out, timeout, frozenset(args.expect_reset),
-                                 tuple(args.allow_splat), args.echo)
+                                 tuple(args.allow_splat), args.echo, slow)
         try:
             runner.run(line, plan, options, result, bool(args.icount), reporter.test)
         except Ended as ended:

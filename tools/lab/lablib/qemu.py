@@ -39,6 +39,7 @@ class Machine:
     expect_reset: bool = False
     uart: bool = False
     pmem: int = 0
+    slow: int = 1  # times as long as on a quick kernel
 
     def size(self) -> int:
         """How many MiB of memory it has."""
@@ -56,7 +57,11 @@ class Machine:
         words = ["console=ttyAMA0", "panic=-1", "oops=panic", "printk.devkmsg=on",
                  "printk.time=1", "ignore_loglevel"]
         # Debian's two minutes would be longer than a run.
-        words.append("sysctl.kernel.hung_task_timeout_secs=20")
+        words.append(f"sysctl.kernel.hung_task_timeout_secs={20 * self.slow}")
+        if self.slow > 1:
+            # What such a kernel takes long for is neither a stall nor a lockup.
+            words += [f"rcupdate.rcu_cpu_stall_timeout={min(300, 21 * self.slow)}",
+                      f"watchdog_thresh={min(60, 10 * self.slow)}"]
         if self.uart:
             words.append("lab.channel=ttyAMA1")
         if self.host == "module":

@@ -32,6 +32,7 @@ class Options:
     expect_reset: frozenset[str] = frozenset()
     allow_splat: tuple[str, ...] = ()
     echo: bool = False
+    slow: int = 1  # times as long as on a quick kernel
 
 
 class Tail:
@@ -117,7 +118,7 @@ class Follower:
                 raise Stop("in the host: " + " ".join(args))
             case "done":
                 self.done = True
-                self.deadline = time.monotonic() + POWER_OFF
+                self.deadline = time.monotonic() + POWER_OFF * self.options.slow
                 self.doing = "power off"
 
     def _mark_boot(self) -> None:
@@ -126,7 +127,7 @@ class Follower:
 
     def _start(self, doing: str) -> None:
         # With -icount the guest's clock can be far slower than ours: then only ours counts.
-        limit = self.plan.test_timeout + (0 if self.slow_clock else GRACE)
+        limit = self.plan.test_timeout + (0 if self.slow_clock else GRACE * self.options.slow)
         self.deadline = time.monotonic() + limit
         self.doing = doing
 
@@ -252,7 +253,7 @@ def run(line: list[str], plan: Plan, options: Options, result: RunResult, slow_c
                         follower.handle(event)
                     except Stop as stop:
                         why = why or str(stop)
-                        stop_at = stop_at or time.monotonic() + FLUSH
+                        stop_at = stop_at or time.monotonic() + FLUSH * options.slow
                 if ended is not None:
                     break
                 now = time.monotonic()

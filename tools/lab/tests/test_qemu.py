@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lablib import qemu
+from lablib import cli, qemu
 from lablib.errors import LabError
 from lablib.fdt import add_pmem
 
@@ -47,6 +47,14 @@ def test_options(tmp_path: Path) -> None:
     drive = after(words, "-drive")
     assert "a,,b" in drive and "format=qcow2" in drive and drive.endswith("readonly=on")
     assert words[-1] == "-s"
+
+
+def test_slow_kernels_get_more_time() -> None:
+    words = after(line(), "-append")
+    assert "hung_task_timeout_secs=20" in words and "watchdog_thresh" not in words
+    words = after(line(slow=4), "-append")
+    assert {"sysctl.kernel.hung_task_timeout_secs=80", "watchdog_thresh=40",
+            "rcupdate.rcu_cpu_stall_timeout=84"} <= set(words.split())
 
 
 def test_script_can_be_run_by_hand() -> None:
@@ -91,6 +99,16 @@ def test_version() -> None:
         qemu.find("qemu-system-none")
 
 
+def test_how_slow_stands_beside_the_kernel(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(b"")
+    options = ["--kernel", str(image), "--initramfs", "/i"]
+    assert cli._slow(cli.parser().parse_args(options)) == 1
+    (tmp_path / "slow").write_text("6\n")
+    assert cli._slow(cli.parser().parse_args(options)) == 6
+    assert cli._slow(cli.parser().parse_args([*options, "--slow", "2"])) == 2
+
+
 def test_usage_errors_exit_2_and_say_what_to_do(tmp_path: Path) -> None:
     image = tmp_path / "Image"
     image.write_bytes(bytes(0x38) + b"ARM\x64" + bytes(8))
@@ -109,6 +127,7 @@ def test_usage_errors_exit_2_and_say_what_to_do(tmp_path: Path) -> None:
             ([*good, "--file", "/none:/x", str(script)], "--file /none"),
             ([*good, "--allow-splat", "(", str(script)], "regular expression"),
             ([*good, "--expect-reset", "x", str(script)], "no test has that name"),
+            ([*good, "--slow", "0", str(script)], "--slow 0"),
             ([*good, "--env", "1=2", str(script)], "NAME=VALUE")):
         done = subprocess.run([sys.executable, str(LAB), *arguments], stderr=subprocess.PIPE,
                               text=True, timeout=30, check=False)
