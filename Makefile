@@ -24,12 +24,20 @@ TARGET ?=
 SECONDS ?= 60
 INPUT ?=
 DESTDIR ?=
+KERNEL ?= stock
+FLAVOUR ?= patched
+
+ifeq ($(filter stock patched debug,$(KERNEL)),)
+$(error KERNEL=$(KERNEL): there are stock, patched and debug)
+endif
 
 SETUP := $(if $(CACHE),CACHE='$(CACHE)') $(if $(MIRROR),MIRROR='$(MIRROR)') tools/setup/setup
 ENTER := tools/setup/enter
-INSIDE := $(ENTER) make --no-print-directory -f tools/build.mk
+# Each kernel has a module, tests and results of its own.
+BUILD := build$(if $(filter-out stock,$(KERNEL)),/$(KERNEL))
+INSIDE := FLAVOUR=$(filter-out stock,$(KERNEL)) $(ENTER) make --no-print-directory -f tools/build.mk
 
-.PHONY: help run check check-all test fuzz registers module upstream lab install setup ready update clean distclean
+.PHONY: help run check check-all test fuzz registers module upstream lab install kernel setup ready update clean distclean
 
 help:
 	@echo 'kvm-vhe: KVM for arm64 as a loadable kernel module in Rust'
@@ -42,6 +50,9 @@ help:
 	@echo '  make module       build build/module/kvm_vhe.ko for the stock kernel'
 	@echo '  make module KDIR=/path/to/build   ... for your own kernel, with your own tools'
 	@echo '  make test         the tests that need no booted kernel'
+	@echo '  make kernel       build a kernel of our own: the stock one'"'"'s source and patches/'
+	@echo '                    (FLAVOUR=debug: with the kernel'"'"'s own checkers)'
+	@echo '  make ... KERNEL=patched   or debug: run, check, module, lab and so on with that kernel'
 	@echo '  make registers    make Documentation/registers.rst from the register table'
 	@echo '  make fuzz         run the fuzz targets (TARGET=, SECONDS=; INPUT= runs one input)'
 	@echo '  make upstream     build the kernel'"'"'s own KVM selftests; make lab then has them too'
@@ -58,6 +69,13 @@ help:
 
 ready:
 	@$(SETUP)
+ifneq ($(KERNEL),stock)
+	@tools/kernel/make $(KERNEL)
+endif
+
+kernel:
+	@$(SETUP)
+	@tools/kernel/make $(FLAVOUR)
 
 setup: ready
 	@. build/setup.env; echo "set up: Linux $$RELEASE, everything in $$CACHE"
@@ -69,8 +87,8 @@ run: ready
 	@$(INSIDE) run
 
 check check-all: ready
-	@mkdir -p build/check
-	@tools/setup/test >build/check/setup.tap; \
+	@mkdir -p $(BUILD)/check
+	@tools/setup/test >$(BUILD)/check/setup.tap; \
 	$(INSIDE) $@
 
 test: ready

@@ -9,7 +9,9 @@ include build/setup.env
 MAKEFLAGS += --no-builtin-rules
 
 CROSS := aarch64-linux-gnu-
-KMAKE := $(MAKE) -C /kernel/src O=/kernel/obj M=/src ARCH=arm64 CROSS_COMPILE=$(CROSS) -s
+# KERNEL_CC is the kernel's compiler if that is not GCC.
+KMAKE := $(MAKE) -C /kernel/src O=/kernel/obj M=/src ARCH=arm64 CROSS_COMPILE=$(CROSS) \
+	$(if $(KERNEL_CC),CC=$(KERNEL_CC)) -s
 # Cargo with the build root's crates. A lock file that a developer's own cargo left
 # names those of another registry.
 CARGO := rm -f rust/core/Cargo.lock && \

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The lab's base initramfs: a busybox and the stock kernel's virtio and file
-# system modules.  The tests of a run are a layer on top of it.
+# The lab's base initramfs: a busybox and the virtio and file system modules of
+# $KERNEL, which is Linux $RELEASE.  The tests of a run are a layer on top of it.
 
 initramfs_path() {
 	printf '%s/initramfs-%s.cpio\n' "$CACHE" "$({ basename "$KERNEL"
@@ -17,6 +17,6 @@ initramfs_make() {
 		"the lab's initramfs could not be made (see above)." \
 		-- "$HERE/enter" /src/tools/lab/mkinitramfs --busybox /kernel/busybox \
 		--modules "/kernel/modules/lib/modules" \
-		--release "$(plan_value KERNEL_RELEASE)" --out "/cache/${file##*/}.tmp"
+		--release "$RELEASE" --out "/cache/${file##*/}.tmp"
 	mv "$file.tmp" "$file"
 }
