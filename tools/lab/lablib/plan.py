@@ -64,6 +64,7 @@ class Plan:
                 words = [test.name, str(self.limit), test.guest_path, *test.args]
                 lines.append(f"lab_test {i} " + " ".join(shlex.quote(w) for w in words))
             lines += [f"lab_step after {i} {self.limit}" for i in range(len(self.after))]
+            lines.append("lab_leaks")
         return "\n".join(lines) + "\n"
 
 

@@ -122,7 +122,7 @@ def test_plan_survives_the_shell(tmp_path: Path) -> None:
     plan = Plan("ff00", parse_tests([f"{one} {shlex.quote(nasty)}"]),
                 before=["insmod x"], environment={"LAB_HOST": nasty}, test_timeout=1.5)
     text = plan.script()
-    check = ('lab_disks() { :; }; lab_step() { echo "$@"; }; '
+    check = ('lab_disks() { :; }; lab_leaks() { :; }; lab_step() { echo "$@"; }; '
              'lab_test() { [ "$5" = "$LAB_HOST" ] && echo "$3"; }\n')
     got = subprocess.run(["sh", "-c", check + text], check=True, stdout=subprocess.PIPE).stdout
     assert got == b"before 0 2\n2\n"
