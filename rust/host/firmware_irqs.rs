@@ -216,7 +216,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         // SAFETY: By the type's invariant the reference is ours to give back.
-        unsafe { linux::of_node_put(self.0.as_ptr()) }
+        unsafe { bindings::kvm_vhe_of_node_put(self.0.as_ptr()) }
     }
 }
 

@@ -5,6 +5,12 @@
 
 #include "irq_shim.h"
 
+/* A function only in kernels whose device tree may change (CONFIG_OF_DYNAMIC). */
+void kvm_vhe_of_node_put(struct device_node *node)
+{
+	of_node_put(node);
+}
+
 #ifdef CONFIG_ACPI
 
 bool kvm_vhe_has_acpi(void)

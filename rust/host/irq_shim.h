@@ -5,8 +5,10 @@
 #ifndef KVM_VHE_IRQ_SHIM_H
 #define KVM_VHE_IRQ_SHIM_H
 
+#include <linux/of.h>
 #include <linux/types.h>
 
+void kvm_vhe_of_node_put(struct device_node *node);
 bool kvm_vhe_has_acpi(void);
 const void *kvm_vhe_acpi_table(const char *signature, size_t *length);
 void kvm_vhe_put_acpi_table(const void *table);

@@ -7,6 +7,7 @@
 //!
 //! C header: `include/linux/mutex.h`
 
+use crate::bindings;
 use core::{
     cell::UnsafeCell,
     ops::{
@@ -15,7 +16,7 @@ use core::{
     },
 };
 use kernel::{
-    bindings,
+    bindings as linux,
     error::to_result,
     prelude::*,
     sync::LockClassKey,
@@ -29,7 +30,7 @@ use kernel::{
 #[pin_data]
 pub struct KillableMutex<T> {
     #[pin]
-    raw: Opaque<bindings::mutex>,
+    raw: Opaque<linux::mutex>,
     data: UnsafeCell<T>,
 }
 
@@ -49,7 +50,7 @@ impl<T> KillableMutex<T> {
             data: UnsafeCell::new(data),
             raw <- Opaque::ffi_init(|raw| {
                 // SAFETY: `raw` is memory for a mutex, pinned; name and key are static.
-                unsafe { bindings::__mutex_init(raw, name.as_char_ptr(), key.as_ptr()) }
+                unsafe { linux::__mutex_init(raw, name.as_char_ptr(), key.as_ptr()) }
             }),
         })
     }
@@ -61,7 +62,7 @@ impl<T> KillableMutex<T> {
     /// `EINTR` if the task is being killed.
     pub fn lock(&self) -> Result<KillableGuard<'_, T>> {
         // SAFETY: The mutex is initialised.
-        to_result(unsafe { bindings::mutex_lock_killable(self.raw.get()) })?;
+        to_result(unsafe { bindings::kvm_vhe_mutex_lock_killable(self.raw.get()) })?;
         Ok(KillableGuard {
             mutex: self,
             _not_send: NotThreadSafe,
@@ -71,13 +72,13 @@ impl<T> KillableMutex<T> {
     /// Whether somebody has it at this moment.
     pub fn is_locked(&self) -> bool {
         // SAFETY: The mutex is initialised.
-        unsafe { bindings::mutex_is_locked(self.raw.get()) }
+        unsafe { linux::mutex_is_locked(self.raw.get()) }
     }
 
     /// Takes the mutex if nobody has it; does not sleep.
     pub fn try_lock(&self) -> Option<KillableGuard<'_, T>> {
         // SAFETY: The mutex is initialised.
-        (unsafe { bindings::mutex_trylock(self.raw.get()) } != 0).then(|| KillableGuard {
+        (unsafe { linux::mutex_trylock(self.raw.get()) } != 0).then(|| KillableGuard {
             mutex: self,
             _not_send: NotThreadSafe,
         })
@@ -109,6 +110,6 @@ impl<T> DerefMut for KillableGuard<'_, T> {
 impl<T> Drop for KillableGuard<'_, T> {
     fn drop(&mut self) {
         // SAFETY: The guard holds the mutex, and cannot have left the task that locked it.
-        unsafe { bindings::mutex_unlock(self.mutex.raw.get()) }
+        unsafe { linux::mutex_unlock(self.mutex.raw.get()) }
     }
 }

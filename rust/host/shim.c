@@ -30,6 +30,12 @@
 /* module! of the kernel crate knows no version. */
 MODULE_VERSION(KVM_VHE_VERSION);
 
+/* A macro where there is lockdep. */
+int kvm_vhe_mutex_lock_killable(struct mutex *mutex)
+{
+	return mutex_lock_killable(mutex);
+}
+
 bool kvm_vhe_is_compat_task(void)
 {
 	return is_compat_task();

@@ -7,6 +7,7 @@
 #define KVM_VHE_SHIM_H
 
 #include <linux/compiler.h>
+#include <linux/mutex.h>
 #include <linux/percpu-defs.h>
 #include <linux/types.h>
 
@@ -15,6 +16,7 @@ enum { KVM_VHE_PHYSICAL_BITS = CONFIG_ARM64_PA_BITS };
 #include <linux/mm_types.h>
 
 bool kvm_vhe_is_compat_task(void);
+int kvm_vhe_mutex_lock_killable(struct mutex *mutex);
 void kvm_vhe_preempt_disable(void);
 void kvm_vhe_preempt_enable(void);
 u64 kvm_vhe_task_size_max(void);
