@@ -12,8 +12,8 @@
 //! space. [`ipa`], [`cpu`], [`vm_idreg`] and [`traps`] hold the decisions that are made from ID
 //! registers. [`context`] is a vCPU's registers to whoever emulates an instruction; on it stand
 //! [`inject`], [`mmio`], [`stage1`], [`events`] and [`guest_debug`], and beside it [`mmio_bus`],
-//! [`setway`], [`exit_reason`], [`timer`], [`halt_poll`] and [`stats`]. [`smccc`], [`psci`] and
-//! [`firmware`] are what a guest finds behind HVC and SMC. [`stage2`], [`memslot`], [`dirty`],
+//! [`setway`], [`lazy`], [`exit_reason`], [`timer`], [`halt_poll`] and [`stats`]. [`smccc`],
+//! [`psci`] and [`firmware`] are what a guest finds behind HVC and SMC. [`stage2`], [`memslot`], [`dirty`],
 //! [`vmid`] and [`invalidate`] are a VM's memory, [`users`] those who use something that is
 //! replaced, and [`vgic`] its interrupt controller; [`its`] translates messages into interrupts.
 //! [`irq_line`] and [`irq_routing`] are user space's names of them. [`acpi`] is what firmware says
@@ -69,6 +69,8 @@ pub mod setway;
 pub mod events;
 
 pub mod guest_debug;
+
+pub mod lazy;
 
 pub mod exit_reason;
 
