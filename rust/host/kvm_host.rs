@@ -64,7 +64,7 @@ pub mod word;
 
 pub mod alarm;
 pub mod halt_poll;
-pub mod neon;
+pub mod lazy;
 mod registers;
 pub mod table_page;
 
@@ -78,6 +78,7 @@ pub mod timer_irqs;
 pub mod vcpu;
 
 pub mod load;
+pub mod neon;
 
 #[cfg(KVM_VHE_TEST)]
 pub mod testing;

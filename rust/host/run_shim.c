@@ -97,6 +97,25 @@ HALT_POLL_PARAM(halt_poll_ns_grow, 2, "what that time is multiplied by to grow; 
 HALT_POLL_PARAM(halt_poll_ns_grow_start, 10000, "the time in ns that it begins with");
 HALT_POLL_PARAM(halt_poll_ns_shrink, 2, "what it is divided by to shrink; 0: it becomes 0");
 
+/* What is none of a parameter's values is refused. */
+static int set_policy(const char *value, const struct kernel_param *param)
+{
+	return param_set_uint_minmax(value, param, 0, 2);
+}
+
+static const struct kernel_param_ops policy_ops = {
+	.set = set_policy,
+	.get = param_get_uint,
+};
+
+#define POLICY_PARAM(name, value, description)				\
+	unsigned int kvm_vhe_##name = value;				\
+	module_param_cb(name, &policy_ops, &kvm_vhe_##name, 0644);	\
+	MODULE_PARM_DESC(name, description)
+
+POLICY_PARAM(lazy_fp, 2,
+	     "FP registers: 0: moved whenever the guest runs; 1: when it uses them; 2: 1 until it does so often");
+
 bool kvm_vhe_may_use_fp(void)
 {
 	return in_task() && may_use_simd();

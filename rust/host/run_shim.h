@@ -38,6 +38,9 @@ void kvm_vhe_finish_block(void);
 extern unsigned int kvm_vhe_halt_poll_ns, kvm_vhe_halt_poll_ns_grow;
 extern unsigned int kvm_vhe_halt_poll_ns_grow_start, kvm_vhe_halt_poll_ns_shrink;
 
+/* lazy.rs */
+extern unsigned int kvm_vhe_lazy_fp;
+
 /* neon.rs; fpsimd.S */
 bool kvm_vhe_may_use_fp(void);
 void kvm_vhe_fp_load(const void *state);

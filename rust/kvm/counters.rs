@@ -28,6 +28,12 @@ kvm_host::counters! {
         FastFault = "faults_in_inner_loop",
         /// Writes to devices that the VM's bus took, without an exit to user space.
         BusWrite = "mmio_writes_in_kernel",
+        /// Moves of the FP/SIMD registers into a CPU.
+        FpRestore = "fp_restores",
+        /// Moves of them out of it.
+        FpSave = "fp_saves",
+        /// Accesses to them that trapped so that they were moved.
+        FpTrap = "fp_traps",
         /// Flushes of the VM's memory because of set/way operations.
         SetWayFlush = "set_way_flushes",
         /// Bytes that these cleaned and invalidated.

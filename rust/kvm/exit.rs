@@ -48,6 +48,7 @@ use kvm_core::{
 };
 use kvm_host::{
     kick::Running,
+    neon::FpUnavailable,
     run_page,
     task_work::yield_cpu,
     trace,
@@ -140,6 +141,10 @@ impl Run<'_> {
             ExceptionClass::Smc64 => self.call(Conduit::Smc, false, esr),
             ExceptionClass::Hvc32 => self.call(Conduit::Hvc, true, esr),
             ExceptionClass::Smc32 => self.call(Conduit::Smc, true, esr),
+            ExceptionClass::SimdFp => match self.fp.trapped() {
+                Ok(()) => Fast::Guest,
+                Err(FpUnavailable) => self.defer(Deferred::NoFp),
+            },
             ExceptionClass::MemoryCopy => {
                 self.cpu.rewind_memory_copy();
                 Fast::Guest
@@ -164,7 +169,7 @@ impl Run<'_> {
             | ExceptionClass::WatchpointLower
             | ExceptionClass::Bkpt32
             | ExceptionClass::Brk64 => self.defer(Deferred::Sync(esr)),
-            // What the VM does not have: FP that is not there, SVE, SME, pointer authentication,
+            // What the VM does not have: SVE, SME, pointer authentication,
             // AArch32's system registers, and whatever comes.
             _ => {
                 self.inject(Exception::Undefined);
@@ -200,6 +205,7 @@ impl Run<'_> {
                 });
                 Ok(Flow::User)
             }
+            Deferred::NoFp => Err(EBUSY),
         }
     }
 

@@ -40,7 +40,10 @@ use kvm_core::{
     setway::SetWay,
     vm_idreg::CacheRegs, //
 };
-use kvm_host::vcpu::VcpuCpu;
+use kvm_host::{
+    neon::FpSection,
+    vcpu::VcpuCpu, //
+};
 
 /// What follows an exit with interrupts off.
 pub(crate) enum Fast {
@@ -76,6 +79,8 @@ pub(crate) enum Deferred {
     SError(SError),
     /// PSTATE was none that the CPU can be in.
     Illegal,
+    /// The guest uses FP/SIMD, which this thread cannot now.
+    NoFp,
 }
 
 /// A vCPU in KVM_RUN.
@@ -84,6 +89,7 @@ pub(crate) struct Run<'a> {
     pub(crate) frozen: &'a Frozen,
     pub(crate) vcpu: &'a Vcpu,
     pub(crate) cpu: &'a VcpuCpu,
+    pub(crate) fp: &'a FpSection<'a>,
     pub(crate) mmio: &'a mut PendingMmio,
     pub(crate) abort_far: &'a mut u64,
     pub(crate) set_way: &'a mut SetWay,

@@ -45,7 +45,10 @@ use kvm_host::{
         Load,
         Loaded, //
     },
-    neon::with_fp_section,
+    neon::{
+        with_fp_section,
+        FpSection, //
+    },
     pinned::PinnedCpu,
     run_page,
     signal_mask::with_signal_mask,
@@ -53,7 +56,8 @@ use kvm_host::{
         handle_work,
         prepare_guest_entry,
         userspace_exit,
-        work_pending, //
+        work_pending,
+        work_was_pending, //
     },
     time, trace,
     vcpu::{
@@ -70,6 +74,7 @@ pub(crate) struct Loadable<'a> {
     counts_stolen_time: bool,
     timers: Pins<'a>,
     gic: Option<&'a Gic<'a>>,
+    fp: &'a FpSection<'a>,
 }
 
 impl Load for Loadable<'_> {
@@ -93,7 +98,14 @@ impl Load for Loadable<'_> {
     }
 
     fn put(&self, cpu: &PinnedCpu) {
-        self.vcpu.counters.stats.count(Stat::Put);
+        let stats = &self.vcpu.counters.stats;
+
+        self.fp.end();
+        let fp = self.fp.take_events(cpu);
+        stats.count_many(Stat::FpRestore, fp.restores.into());
+        stats.count_many(Stat::FpSave, fp.saves.into());
+        stats.count_many(Stat::FpTrap, fp.traps.into());
+        stats.count(Stat::Put);
         self.vcpu.seen.note_timers(self.cpu);
         if let Some(gic) = self.gic {
             gic.put(cpu);
@@ -127,9 +139,11 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
     }
     state.cpu.set_controls(vm.controls(frozen));
     let signal_mask = state.signal_mask;
+    state.fp_bank.set_policy(frozen.policies.fp);
     let State {
         cpu,
         fp,
+        fp_bank,
         mmio,
         abort_far,
         set_way,
@@ -161,81 +175,98 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
             to_host: !gic.is_v2(),
         }),
     };
-    let loadable = Loadable {
-        vm,
-        vcpu,
-        cpu,
-        counts_stolen_time: stolen_time.is_some(),
-        timers,
-        gic: gic.as_ref(),
-    };
-    let mut run = Run {
-        vm,
-        frozen,
-        vcpu,
-        cpu,
-        mmio,
-        abort_far,
-        set_way,
-        flush,
-        debug: *debug,
-        step,
-        stolen_time: *stolen_time,
-        stolen_start,
-        cache: cache.as_deref().ok_or(ENOEXEC)?,
-        entry: entry_features(frozen.features),
-        deferred: Deferred::Nothing,
-        reserve,
-        halt_poll,
-        timers: Timers::new(timers, alarm, lines_told),
-        gic: gic.as_ref(),
-    };
+    let counts_stolen_time = stolen_time.is_some();
+    let result = with_fp_section(cpu, fp, fp_bank, |fp| {
+        let loadable = Loadable {
+            vm,
+            vcpu,
+            cpu,
+            counts_stolen_time,
+            timers,
+            gic: gic.as_ref(),
+            fp,
+        };
+        let mut run = Run {
+            vm,
+            frozen,
+            vcpu,
+            cpu,
+            fp,
+            mmio,
+            abort_far,
+            set_way,
+            flush,
+            debug: *debug,
+            step,
+            stolen_time: *stolen_time,
+            stolen_start,
+            cache: cache.as_deref().ok_or(ENOEXEC)?,
+            entry: entry_features(frozen.features),
+            deferred: Deferred::Nothing,
+            reserve,
+            halt_poll,
+            timers: Timers::new(timers, alarm, lines_told),
+            gic: gic.as_ref(),
+        };
 
-    let result = with_signal_mask(signal_mask, || {
-        vcpu.kick.run(|running| {
-            with_loaded(&loadable, &vm.notifiers, |loaded| {
-                cpu.set_pstate(
-                    run.step
-                        .load(run.debug, GuestPstate::from_exit(cpu.raw_pstate())),
-                );
-                run.mmio.finish(&mut &*cpu, vcpu.run.mmio_data());
-                run.timers.configure();
-                // The exit that the VMM has just dealt with stays what it was.
-                let result = if vcpu.run.immediate_exit() {
-                    Err(EINTR)
-                } else {
-                    with_fp_section(fp, |fp| run.outer(loaded, running, fp))
-                };
-                cpu.set_pstate(run.step.put(GuestPstate::from_exit(cpu.raw_pstate())));
-                run.timers.tell(&vcpu.run);
-                // What has ended since the guest was left, in an exit's handler.
-                vm.routes.tell();
-                result
-            })
-        })?
+        with_signal_mask(signal_mask, || {
+            vcpu.kick.run(|running| {
+                with_loaded(&loadable, &vm.notifiers, |loaded| run.run(loaded, running))
+            })?
+        })
     });
     userspace_exit();
     result
 }
 
 impl Run<'_> {
+    /// KVM_RUN with the vCPU loaded.
+    fn run(
+        &mut self,
+        loaded: &Loaded<'_, Loadable<'_>>,
+        running: &Running<'_>,
+    ) -> Result<u32> {
+        let (cpu, vcpu) = (self.cpu, self.vcpu);
+
+        cpu.set_pstate(
+            self.step
+                .load(self.debug, GuestPstate::from_exit(cpu.raw_pstate())),
+        );
+        self.mmio.finish(&mut &*cpu, vcpu.run.mmio_data());
+        self.timers.configure();
+        // The exit that the VMM has just dealt with stays what it was.
+        let result = if vcpu.run.immediate_exit() {
+            Err(EINTR)
+        } else {
+            self.outer(loaded, running)
+        };
+        cpu.set_pstate(self.step.put(GuestPstate::from_exit(cpu.raw_pstate())));
+        self.timers.tell(&vcpu.run);
+        // What has ended since the guest was left, in an exit's handler.
+        self.vm.routes.tell();
+        result
+    }
+
     /// The loop that may sleep.
     fn outer(
         &mut self,
         loaded: &Loaded<'_, Loadable<'_>>,
         running: &Running<'_>,
-        fp: &mut kvm_host::neon::FpSection<'_>,
     ) -> Result<u32> {
+        let mut is_prepared = false;
+
         loop {
-            // Nothing of what follows may find the FP registers to be the guest's.
-            fp.end();
-            if let Flow::User = self
-                .prepare(loaded, running)
-                .inspect_err(|error| self.interrupted(*error))?
-            {
-                return Ok(0);
+            if !is_prepared || self.has_to_prepare() {
+                // Nothing of what follows may find the FP registers to be the guest's.
+                self.fp.end();
+                if let Flow::User = self
+                    .prepare(loaded, running)
+                    .inspect_err(|error| self.interrupted(*error))?
+                {
+                    return Ok(0);
+                }
+                is_prepared = true;
             }
-            fp.begin().map_err(|_| EBUSY)?;
             let leave = with_irqs_off(|irqs| {
                 prepare_guest_entry(irqs);
                 with_guest_time(irqs, |irqs| {
@@ -248,9 +279,12 @@ impl Run<'_> {
                     leave
                 })
             });
-            fp.end();
-            self.vm.routes.tell();
+            if self.vm.routes.has_ended() {
+                self.fp.end();
+                self.vm.routes.tell();
+            }
             if let Leave::Exit = leave {
+                self.fp.end();
                 match self
                     .slow(running)
                     .inspect_err(|error| self.interrupted(*error))?
@@ -260,6 +294,20 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// Whether there is something that [`prepare`](Self::prepare) does. What comes after this look makes
+    /// the inner loop leave, so that there is another.
+    #[inline]
+    fn has_to_prepare(&self) -> bool {
+        work_was_pending()
+            || self.vcpu.has_requests()
+            || self.flush.is_some()
+            || self.vm.cpus.going_down()
+            || self.vcpu.power.get() != PowerState::Runnable
+            || self.vcpu.ring.as_ref().is_some_and(DirtyRing::is_full)
+            || self.vm.gic().is_some_and(|gic| gic.has_commands())
+            || self.timers.has_news()
     }
 
     fn interrupted(&self, error: Error) {
@@ -380,6 +428,10 @@ impl Run<'_> {
         irqs: &mut IrqsOff,
     ) -> Leave {
         running.entering_guest(irqs);
+        if self.fp.begin(irqs).is_err() {
+            self.deferred = Deferred::NoFp;
+            return Leave::Exit;
+        }
         if self.timers.sync(irqs) {
             return Leave::Work;
         }

@@ -36,6 +36,7 @@ use kvm_core::{
     halt_poll::HaltPoll,
     inject::Sctlr2El1,
     irq_line::CpuLine,
+    lazy::Bank,
     mmio::PendingMmio,
     psci::Affinity,
     pstate::{
@@ -100,6 +101,8 @@ pub(crate) mod request {
 pub(crate) struct State {
     pub(crate) cpu: KBox<VcpuCpu>,
     pub(crate) fp: KBox<FpState>,
+    /// Where its FP/SIMD registers are, and when they are moved.
+    pub(crate) fp_bank: Bank,
     /// What it was initialised with.
     pub(crate) flags: Option<VcpuFeatures>,
     /// Whether there was a KVM_RUN since it was made.
@@ -281,6 +284,7 @@ impl Vcpu {
         let state = State {
             cpu: cpus.new_vcpu()?,
             fp: KBox::new(FpState::new(), GFP_KERNEL_ACCOUNT)?,
+            fp_bank: Bank::default(),
             flags: None,
             has_run: false,
             cache: None,

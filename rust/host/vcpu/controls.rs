@@ -18,7 +18,7 @@ pub struct Controls {
     pub hcrx: u64,
     /// MDCR_EL2, less HPMN.
     pub mdcr: u64,
-    /// CPTR_EL2, with the layout for E2H.
+    /// CPTR_EL2, with the layout for E2H, while the guest's FP/SIMD registers are in the CPU.
     pub cptr: u64,
     /// HFGRTR_EL2 and HFGWTR_EL2.
     pub hfg: u64,

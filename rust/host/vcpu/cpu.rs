@@ -28,6 +28,7 @@ use kernel::prelude::*;
 use kvm_core::{
     bits::Bits,
     guest_debug::GuestDebug,
+    lazy::TrapField,
     pstate::GuestPstate,
     register::{
         Feature,
@@ -36,6 +37,9 @@ use kvm_core::{
         Reset, //
     },
 };
+
+/// CPTR_EL2.FPEN: FP/SIMD, SVE with it.
+const CPTR_FPEN: TrapField = TrapField::if_clear(3 << 20);
 
 /// HCR_EL2.VSE: a virtual SError is pending.
 const HCR_VSE: u64 = 1 << 8;
@@ -256,6 +260,14 @@ impl VcpuCpu {
     pub(crate) fn trap_wfe(&self, trap: bool) {
         let hcr = self.switch.hcr.get() & !HCR_TWE;
         self.switch.hcr.set(if trap { hcr | HCR_TWE } else { hcr });
+    }
+
+    /// Makes accesses to FP/SIMD registers trap, or not, from the next entry on.
+    #[inline]
+    pub(crate) fn trap_fp(&self, trap: bool) {
+        self.switch
+            .cptr
+            .set(CPTR_FPEN.apply(self.controls.get().cptr, trap));
     }
 
     /// Raises and lowers the lines of the vCPU's own interrupts, IRQ and FIQ, from the next entry on.

@@ -114,7 +114,7 @@ impl VcpuCpu {
             );
             msr!(ICH_HCR_EL2, controls.ich_hcr);
         }
-        self.switch.cptr.set(controls.cptr);
+        self.trap_fp(true);
         self.switch.vbar.set(vectors.address());
         self.switch.bhb_loops.set(vectors.bhb_loops.into());
         self.switch.flags.set(

@@ -183,6 +183,12 @@ impl IrqChip {
         self.itses.lock().get(n).cloned()
     }
 
+    /// Whether [`ReadyGic::carry_on`] has something to do.
+    #[inline]
+    pub(crate) fn has_commands(&self) -> bool {
+        relaxed::load(&self.commands) != 0
+    }
+
     /// Its interrupts, if it is initialised.
     #[inline]
     pub(crate) fn vgic(&self) -> Option<&Arc<Vgic>> {
@@ -260,7 +266,7 @@ impl<'a> ReadyGic<'a> {
     /// Carries out some of the commands that are left. Returns whether there are more. May sleep.
     #[inline]
     pub(crate) fn carry_on(self) -> bool {
-        relaxed::load(&self.gic.commands) != 0 && self.carry_on_now()
+        self.gic.has_commands() && self.carry_on_now()
     }
 
     fn carry_on_now(self) -> bool {

@@ -51,7 +51,10 @@ use kvm_core::{
         VmIdRegs, //
     },
 };
-use kvm_host::vcpu::Controls;
+use kvm_host::{
+    lazy::Policies,
+    vcpu::Controls, //
+};
 
 /// What of a VM can be changed until a vCPU has run.
 struct Open {
@@ -72,6 +75,8 @@ pub(crate) struct Frozen {
     pub(crate) filter: Filter<FilterRanges>,
     pub(crate) flags: VcpuFeatures,
     pub(crate) timer_ppis: TimerPpis,
+    /// When its vCPUs' registers are moved.
+    pub(crate) policies: Policies,
     /// What vCPUs are loaded with, less the counters' offsets.
     controls: Controls,
 }
@@ -177,6 +182,7 @@ impl Config {
                 filter,
                 flags,
                 timer_ppis: config.timer_ppis,
+                policies: Policies::current(),
             }));
         }
         drop(config);

@@ -31,6 +31,8 @@ SERIES(mmio_read, (void)*(volatile uint32_t *)MMIO)
 SERIES(mmio_write, *(volatile uint32_t *)MMIO = 0)
 SERIES(hvc_with_fp, asm volatile(".arch_extension fp\n fmov d0, xzr");
        guest_hvc(SMCCC_VERSION, 0, 0, 0))
+SERIES(mmio_with_fp, asm volatile("fmov d0, xzr");
+       (void)*(volatile uint32_t *)MMIO)
 
 static const struct series {
 	const char *name;
@@ -46,6 +48,7 @@ static const struct series {
 	{ "read ACTLR_EL1", read_actlr },
 	{ "MMIO read, to user space", mmio_read },
 	{ "MMIO write, to user space", mmio_write },
+	{ "MMIO read, with FP/SIMD in use", mmio_with_fp },
 };
 
 static struct vcpu vcpu;

@@ -51,7 +51,8 @@ fp_check:
 
 /*
  * x0 = fp_around_syscall(x0 number, x1-x3 arguments, x4 seed, x5 where the result
- * goes): the pattern before the system call, checked behind it. For the test only.
+ * goes): the pattern before the system call, checked behind it, where X23 is the seed.
+ * For the test only.
  */
 	.text
 	.globl	fp_around_syscall
@@ -77,6 +78,8 @@ fp_around_syscall:
 	mov	x1, x21
 	mov	x2, x22
 	svc	#0
+	.globl	fp_behind_syscall
+fp_behind_syscall:
 	str	x0, [x24]
 	mov	x0, x23
 	bl	fp_check
