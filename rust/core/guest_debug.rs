@@ -82,34 +82,15 @@ impl GuestDebug {
         self.0 & Self::USE_HW != 0
     }
 
-    /// Returns who has the debug registers while the vCPU is loaded; `mdscr` is the guest's
-    /// MDSCR_EL1, `os_lock` its OSLSR_EL1.OSLK.
-    ///
-    /// The guest's breakpoints and watchpoints matter if it lets them trigger; to be loaded for as
-    /// long as an enable bit in the control registers is set is up to the caller, too.
+    /// Whether the CPU may have the guest's own breakpoints and watchpoints while it runs; `os_lock` is
+    /// its OSLSR_EL1.OSLK. They are without effect otherwise, and their truth is in memory.
     #[inline]
-    pub const fn owner(self, mdscr: MdscrEl1, os_lock: bool) -> DebugOwner {
-        if self.is_enabled() || os_lock {
-            DebugOwner::Host
-        } else if mdscr.mde() || mdscr.kde() {
-            DebugOwner::Guest
-        } else {
-            DebugOwner::Nobody
-        }
+    pub const fn lets_guest_debug(self, os_lock: bool) -> bool {
+        !self.is_enabled() && !os_lock
     }
 
-    /// Returns the bits of MDCR_EL2 that follow with `owner` from [`GuestDebug::owner`].
-    ///
-    /// TDE brings debug exceptions to EL2. It has the effect of TDA as well, and TDA is set
-    /// anyway unless the guest has the registers: for Nobody, the guest's first access is to be seen.
-    #[inline]
-    pub const fn mdcr(self, owner: DebugOwner) -> MdcrDebug {
-        MdcrDebug::from_raw(0)
-            .with_tde(self.is_enabled())
-            .with_tda(!matches!(owner, DebugOwner::Guest))
-    }
-
-    /// Returns MDSCR_EL1 to run with while [`DebugOwner::Host`] has the registers, from the guest's.
+    /// Returns MDSCR_EL1 to run with while the guest [may not](Self::lets_guest_debug) have the
+    /// registers, from the guest's.
     ///
     /// What enables debug exceptions is the debugger's. If nobody debugs, the guest has the OS lock
     /// set, which the CPU's own OS lock does not say: breakpoints, watchpoints and software steps
@@ -159,18 +140,6 @@ impl fmt::Display for BadControl {
     }
 }
 
-/// Whose values the breakpoint and watchpoint registers have.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum DebugOwner {
-    /// The debugger's, with its MDSCR_EL1 from [`GuestDebug::mdscr`]. Accesses of the guest trap and
-    /// go to its own values in memory.
-    Host,
-    /// The guest's.
-    Guest,
-    /// The guest does not use them: they are not switched, and its accesses trap.
-    Nobody,
-}
-
 bit_struct! {
     /// Monitor Debug System Control Register, the bits that enable debug exceptions.
     pub struct MdscrEl1("MDSCR_EL1") {
@@ -184,18 +153,11 @@ bit_struct! {
 }
 
 bit_struct! {
-    /// Monitor Debug Configuration Register, the bits that debugging decides.
-    pub struct MdcrDebug("MDCR_EL2") {
-        /// Route debug exceptions to EL2.
-        tde / with_tde: flag 8,
-        /// Trap accesses to the debug registers.
-        tda / with_tda: flag 9,
-    }
-}
-
-bit_struct! {
-    /// DBGBCRn_EL1 or DBGWCRn_EL1, the fields that say at which Exception levels it matches.
+    /// DBGBCRn_EL1 or DBGWCRn_EL1: whether it is enabled, and the fields that say at which Exception
+    /// levels it matches.
     pub struct DebugControl("DBGBCR_EL1") {
+        /// Enable.
+        e / with_e: flag 0,
         /// Higher mode control.
         hmc / with_hmc: flag 13,
         /// Security state control.
@@ -205,10 +167,20 @@ bit_struct! {
     }
 }
 
-/// Returns the DBGBCR or DBGWCR that the CPU gets for the debugger's or the guest's `control`.
+/// Whether breakpoints and watchpoints with these DBGBCR and DBGWCR, or what goes on beside them, may
+/// matter with this MDSCR_EL1.
 ///
-/// With HMC and SSC clear nothing matches at EL2 or EL3: neither a guest nor its debugger may put a
-/// breakpoint in the hypervisor. PMC or PAC still chooses between EL0 and EL1.
+/// Looking at MDSCR_EL1 alone is not enough: an enable bit is what a guest sets first. Nor is that a
+/// guest has written them: Linux does, for all of them, when it finds a CPU.
+#[inline]
+pub fn has_effect(mdscr: MdscrEl1, mut controls: impl Iterator<Item = u64>) -> bool {
+    mdscr.mde() || mdscr.kde() || controls.any(|control| DebugControl::from_raw(control).e())
+}
+
+/// Returns the DBGBCR or DBGWCR that the CPU gets for the debugger's `control`.
+///
+/// With HMC and SSC clear nothing matches at EL2 or EL3: a guest's debugger may not put a breakpoint
+/// in the hypervisor. PMC or PAC still chooses between EL0 and EL1.
 /// Source: Arm ARM, "Execution conditions for which a breakpoint generates Breakpoint exceptions".
 #[inline]
 pub const fn guest_only(control: u64) -> u64 {

@@ -17,7 +17,7 @@ use kvm_core::{
 /// The most breakpoints, and the most watchpoints, that a CPU has without FEAT_Debugv8p9.
 pub const DEBUG_REGS: usize = 16;
 
-/// How many breakpoints and watchpoints all CPUs have; 1 to [`DEBUG_REGS`] each.
+/// How many breakpoints and watchpoints CPUs have; 1 to [`DEBUG_REGS`] each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DebugResources {
     breakpoints: u8,
@@ -32,6 +32,14 @@ impl DebugResources {
             breakpoints: dfr0.breakpoints(),
             watchpoints: dfr0.watchpoints(),
         }
+    }
+
+    /// What this CPU has, which may be more: a guest that accesses its registers itself has all.
+    pub(crate) fn of(_cpu: &PinnedCpu) -> Self {
+        // SAFETY: EL2 may look at it on all CPUs.
+        Self::of_system(IdAa64Dfr0El1::from_raw(unsafe {
+            mrs!(SysReg::ID_AA64DFR0_EL1)
+        }))
     }
 
     /// The number of breakpoints.
@@ -74,7 +82,9 @@ macro_rules! for_each_number {
 
 impl DebugRegs {
     /// Reads the registers of this CPU.
-    pub(crate) fn save(&mut self, resources: DebugResources, _cpu: &PinnedCpu) {
+    pub(crate) fn save(&mut self, cpu: &PinnedCpu) {
+        let resources = DebugResources::of(cpu);
+
         macro_rules! breakpoint {
             ($n:literal) => {
                 // SAFETY: The CPU has this breakpoint, and EL2 may look at it.
@@ -100,7 +110,9 @@ impl DebugRegs {
     /// # Safety
     ///
     /// Debug exceptions are masked at EL2 for as long as the CPU has values that are not the host's.
-    pub(crate) unsafe fn load(&self, resources: DebugResources, _cpu: &PinnedCpu) {
+    pub(crate) unsafe fn load(&self, cpu: &PinnedCpu) {
+        let resources = DebugResources::of(cpu);
+
         macro_rules! breakpoint {
             ($n:literal) => {
                 // SAFETY: The CPU has this breakpoint; by this function's contract it cannot hit

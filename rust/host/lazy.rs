@@ -13,20 +13,31 @@ use kvm_core::lazy::Policy;
 pub struct Policies {
     /// FP/SIMD registers, a stay being one in the inner loop or several of them.
     pub fp: Policy,
+    /// Breakpoint and watchpoint registers, a stay being one in the inner loop.
+    pub debug: Policy,
 }
 
 impl Policies {
     /// What the parameters say.
     pub fn current() -> Self {
-        // SAFETY: A static variable, an aligned word that may be written at the same time: a volatile
-        // read is READ_ONCE().
-        let fp = unsafe { (&raw const bindings::kvm_vhe_lazy_fp).read_volatile() };
+        // SAFETY: Static variables, aligned words that may be written at the same time: a volatile read
+        // is READ_ONCE().
+        let [fp, debug] = unsafe {
+            [
+                (&raw const bindings::kvm_vhe_lazy_fp).read_volatile(),
+                (&raw const bindings::kvm_vhe_lazy_debug).read_volatile(),
+            ]
+        };
 
         Self {
             fp: match fp {
                 0 => Policy::Eager,
                 1 => Policy::OnUse { adaptive: false },
                 _ => Policy::OnUse { adaptive: true },
+            },
+            debug: match debug {
+                0 => Policy::Eager,
+                _ => Policy::WhileEnabled { copies: false },
             },
         }
     }

@@ -57,15 +57,17 @@ impl<T: Load> Loaded<'_, T> {
         self.vcpu.cpu().is_loaded()
     }
 
-    /// Runs the guest until its next exit. [`None`] if the vCPU could not be loaded.
-    ///
-    /// RCU does not wait for the CPU meanwhile: nothing that is borrowed from `irqs` lasts longer.
+    /// Runs `f`, which may enter the guest again and again. What the host needs only when interrupts
+    /// are on may be the guest's meanwhile.
     #[inline(always)]
-    pub fn enter(&self, irqs: &mut IrqsOff) -> Option<Exit> {
-        let cpu = self.vcpu.cpu();
+    pub fn stay<R>(&self, irqs: &mut IrqsOff, f: impl FnOnce(&mut Stay<'_, T>) -> R) -> R {
+        let result = f(&mut Stay {
+            vcpu: self.vcpu,
+            irqs,
+        });
 
-        // SAFETY: It is loaded, by the notifier that this value stands for, on this thread.
-        cpu.is_loaded().then(|| unsafe { cpu.enter(irqs) })
+        self.vcpu.cpu().end_stay(irqs.cpu());
+        result
     }
 
     /// Puts the vCPU and loads it again, so that new controls take effect.
@@ -74,6 +76,38 @@ impl<T: Load> Loaded<'_, T> {
             put(self.vcpu, irqs.cpu());
             load(self.vcpu, irqs.cpu());
         });
+    }
+}
+
+/// A stay of a vCPU's thread in its inner loop, with interrupts off all the time.
+pub struct Stay<'a, T: Load> {
+    vcpu: &'a T,
+    irqs: &'a mut IrqsOff,
+}
+
+impl<T: Load> Stay<'_, T> {
+    /// Proof that interrupts are off.
+    #[inline(always)]
+    pub fn irqs(&self) -> &IrqsOff {
+        self.irqs
+    }
+
+    /// Whether the vCPU is in the CPU. It is not where the CPU is not in use for VMs any more.
+    #[inline(always)]
+    pub fn is_loaded(&self) -> bool {
+        self.vcpu.cpu().is_loaded()
+    }
+
+    /// Runs the guest until its next exit. [`None`] if the vCPU could not be loaded.
+    ///
+    /// RCU does not wait for the CPU meanwhile: nothing that is borrowed from
+    /// [`irqs`](Self::irqs) lasts longer.
+    #[inline(always)]
+    pub fn enter(&mut self) -> Option<Exit> {
+        let cpu = self.vcpu.cpu();
+
+        // SAFETY: It is loaded, by the notifier that `Loaded` stands for, on this thread.
+        cpu.is_loaded().then(|| unsafe { cpu.enter(self.irqs) })
     }
 }
 

@@ -98,23 +98,23 @@ HALT_POLL_PARAM(halt_poll_ns_grow_start, 10000, "the time in ns that it begins w
 HALT_POLL_PARAM(halt_poll_ns_shrink, 2, "what it is divided by to shrink; 0: it becomes 0");
 
 /* What is none of a parameter's values is refused. */
-static int set_policy(const char *value, const struct kernel_param *param)
-{
-	return param_set_uint_minmax(value, param, 0, 2);
-}
-
-static const struct kernel_param_ops policy_ops = {
-	.set = set_policy,
-	.get = param_get_uint,
-};
-
-#define POLICY_PARAM(name, value, description)				\
-	unsigned int kvm_vhe_##name = value;				\
-	module_param_cb(name, &policy_ops, &kvm_vhe_##name, 0644);	\
+#define POLICY_PARAM(name, value, last, description)				\
+	static int set_##name(const char *text, const struct kernel_param *param) \
+	{									\
+		return param_set_uint_minmax(text, param, 0, last);		\
+	}									\
+	static const struct kernel_param_ops name##_ops = {			\
+		.set = set_##name,						\
+		.get = param_get_uint,						\
+	};									\
+	unsigned int kvm_vhe_##name = value;					\
+	module_param_cb(name, &name##_ops, &kvm_vhe_##name, 0644);		\
 	MODULE_PARM_DESC(name, description)
 
-POLICY_PARAM(lazy_fp, 2,
+POLICY_PARAM(lazy_fp, 2, 2,
 	     "FP registers: 0: moved whenever the guest runs; 1: when it uses them; 2: 1 until it does so often");
+POLICY_PARAM(lazy_debug, 1, 1,
+	     "breakpoint registers: 0: moved whenever the guest runs; 1: when they matter");
 
 bool kvm_vhe_may_use_fp(void)
 {

@@ -3,6 +3,7 @@
 //! A vCPU's side of the CPU: its registers, loading them, running the guest.
 
 mod controls;
+mod debug_state;
 mod exit;
 mod vectors;
 

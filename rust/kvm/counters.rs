@@ -34,6 +34,12 @@ kvm_host::counters! {
         FpSave = "fp_saves",
         /// Accesses to them that trapped so that they were moved.
         FpTrap = "fp_traps",
+        /// Moves of the breakpoint and watchpoint registers into a CPU.
+        DebugRestore = "debug_restores",
+        /// Moves of them out of it.
+        DebugSave = "debug_saves",
+        /// Accesses to them that trapped so that they were moved.
+        DebugTrap = "debug_traps",
         /// Flushes of the VM's memory because of set/way operations.
         SetWayFlush = "set_way_flushes",
         /// Bytes that these cleaned and invalidated.

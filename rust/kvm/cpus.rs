@@ -309,7 +309,7 @@ impl Cpus {
     /// Makes a vCPU's side of the CPU.
     pub(crate) fn new_vcpu(&self) -> Result<KBox<VcpuCpu>> {
         KBox::init(
-            VcpuCpu::init(self.host(), self.available, self.debug_resources()),
+            VcpuCpu::init(self.host(), self.available),
             GFP_KERNEL_ACCOUNT,
         )
     }

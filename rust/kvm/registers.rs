@@ -114,7 +114,11 @@ pub(crate) fn set(vm: &Vm, vcpu: &Vcpu, state: &mut State, id: u64, address: usi
         OneReg::Core(CoreReg::Fpsr) => *state.fp.fpsr() = value as u32,
         OneReg::Core(CoreReg::Fpcr) => *state.fp.fpcr() = value as u32,
         OneReg::Core(core) => set_core(vm, state, core, value as u64)?,
-        OneReg::Sysreg(reg) => set_sysreg(vm, vcpu, state, reg, value as u64)?,
+        OneReg::Sysreg(reg) => {
+            set_sysreg(vm, vcpu, state, reg, value as u64)?;
+            // It may be one of them.
+            state.cpu.debug_changed();
+        }
         OneReg::Other(_) => return Err(ENOENT),
     }
     Ok(())

@@ -35,15 +35,13 @@ use kvm_core::{
 use kvm_host::{
     guest_time::with_guest_time,
     guest_tlb::Stage2Registers,
-    irqs::{
-        with_irqs_off,
-        IrqsOff, //
-    },
+    irqs::with_irqs_off,
     kick::Running,
     load::{
         with_loaded,
         Load,
-        Loaded, //
+        Loaded,
+        Stay, //
     },
     neon::{
         with_fp_section,
@@ -105,6 +103,10 @@ impl Load for Loadable<'_> {
         stats.count_many(Stat::FpRestore, fp.restores.into());
         stats.count_many(Stat::FpSave, fp.saves.into());
         stats.count_many(Stat::FpTrap, fp.traps.into());
+        let debug = self.cpu.take_debug_events(cpu);
+        stats.count_many(Stat::DebugRestore, debug.restores.into());
+        stats.count_many(Stat::DebugSave, debug.saves.into());
+        stats.count_many(Stat::DebugTrap, debug.traps.into());
         stats.count(Stat::Put);
         self.vcpu.seen.note_timers(self.cpu);
         if let Some(gic) = self.gic {
@@ -140,6 +142,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
     state.cpu.set_controls(vm.controls(frozen));
     let signal_mask = state.signal_mask;
     state.fp_bank.set_policy(frozen.policies.fp);
+    state.cpu.set_debug_policy(frozen.policies.debug);
     let State {
         cpu,
         fp,
@@ -270,7 +273,7 @@ impl Run<'_> {
             let leave = with_irqs_off(|irqs| {
                 prepare_guest_entry(irqs);
                 with_guest_time(irqs, |irqs| {
-                    let leave = self.inner(loaded, running, irqs);
+                    let leave = loaded.stay(irqs, |stay| self.inner(stay, running));
                     if let Some(gic) = self.gic.filter(|_| loaded.is_loaded()) {
                         gic.fold(irqs);
                     }
@@ -423,36 +426,35 @@ impl Run<'_> {
     #[inline(never)]
     fn inner(
         &mut self,
-        loaded: &Loaded<'_, Loadable<'_>>,
+        stay: &mut Stay<'_, Loadable<'_>>,
         running: &Running<'_>,
-        irqs: &mut IrqsOff,
     ) -> Leave {
-        running.entering_guest(irqs);
-        if self.fp.begin(irqs).is_err() {
+        running.entering_guest(stay.irqs());
+        if self.fp.begin(stay.irqs()).is_err() {
             self.deferred = Deferred::NoFp;
             return Leave::Exit;
         }
-        if self.timers.sync(irqs) {
+        if self.timers.sync(stay.irqs()) {
             return Leave::Work;
         }
         loop {
             if self.vcpu.has_requests()
-                || work_pending(irqs)
+                || work_pending(stay.irqs())
                 || self.vm.cpus.going_down()
                 || self.vm.routes.has_ended()
             {
                 return Leave::Work;
             }
-            if self.timers.may_fall() && self.timers.sync(irqs) {
+            if self.timers.may_fall() && self.timers.sync(stay.irqs()) {
                 return Leave::Work;
             }
-            if let Some(gic) = self.gic.filter(|gic| gic.is_stale() && loaded.is_loaded()) {
+            if let Some(gic) = self.gic.filter(|gic| gic.is_stale() && stay.is_loaded()) {
                 if gic.is_v2() {
                     self.signal(gic);
                 } else {
-                    let is_done = gic.refill(irqs, || {
+                    let is_done = gic.refill(stay.irqs(), || {
                         // In the kernel's GIC, so not for user space.
-                        let _ = self.timers.sync(irqs);
+                        let _ = self.timers.sync(stay.irqs());
                     });
                     if !is_done {
                         // Others may want the CPU meanwhile.
@@ -461,7 +463,7 @@ impl Run<'_> {
                 }
             }
             trace::vcpu_entry(self.vcpu.id, self.cpu.pc());
-            let Some(exit) = loaded.enter(irqs) else {
+            let Some(exit) = stay.enter() else {
                 self.vcpu.request(request::RELOAD);
                 return Leave::Work;
             };

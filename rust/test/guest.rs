@@ -127,7 +127,7 @@ pub(crate) fn new_vcpu(machine: &Machine) -> Result<KBox<VcpuCpu>> {
         cntpoff: host.contains(VmFeature::EcvPoff),
     };
     let cpu = KBox::init(
-        VcpuCpu::init(machine.host, available, machine.debug_resources()),
+        VcpuCpu::init(machine.host, available),
         GFP_KERNEL,
     )?;
     // Its registers where there are such, but no such guest: EL1 is AArch64.
@@ -152,7 +152,6 @@ pub(crate) fn new_vcpu(machine: &Machine) -> Result<KBox<VcpuCpu>> {
         mdcr: mdcr(MdcrInputs {
             event_counters: Bits::of::<0>(),
             guest_debug: false,
-            guest_owns_debug_registers: false,
         })
         .into_raw(),
         cptr: traps.cptr.into_raw(),

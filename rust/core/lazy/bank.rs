@@ -36,7 +36,13 @@ pub enum Policy {
     },
     /// With each stay that begins with the bank enabled, as its values in memory say; in others with
     /// the first access, which traps.
-    WhileEnabled,
+    ///
+    /// If `copies`, accesses cannot be let through: the CPU's are copies of those in memory while the
+    /// bank is enabled, and nothing else. [`Bank::trapped`] is not called then.
+    WhileEnabled {
+        /// Whether accesses always trap.
+        copies: bool,
+    },
 }
 
 /// What of the guest traps.
@@ -200,8 +206,14 @@ impl Bank {
             Policy::OnWrite { adaptive } if self.is_free(adaptive) => State::Dirty,
             Policy::OnUse { .. } => State::Away,
             Policy::OnWrite { .. } => State::Clean,
-            Policy::WhileEnabled if enabled => State::Dirty,
-            Policy::WhileEnabled => State::Away,
+            Policy::WhileEnabled { copies } if enabled => {
+                if copies {
+                    State::Clean
+                } else {
+                    State::Dirty
+                }
+            }
+            Policy::WhileEnabled { .. } => State::Away,
         };
         self.trapped = false;
         self.enter(state)

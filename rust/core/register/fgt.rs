@@ -34,10 +34,12 @@ impl FineGrainedTraps {
                 FgtGroup::Hfg => &mut traps.hfg,
                 FgtGroup::Hdfg => &mut traps.hdfg,
             };
-            // What traps anyway, by a coarser control, needs no bit.
+            // What traps anyway, by a coarser control, needs no bit. That control is off for debug
+            // registers while breakpoints and watchpoints are the guest's (MDCR_EL2.TDA).
+            let is_debug = fgt.group == FgtGroup::Hdfg && matches!(row.trap, Trap::Raz | Trap::RazWi);
             let by_itself = !matches!(row.trap, Trap::Storage | Trap::VmControl | Trap::Undef);
-            let trap = !features.contains(row.gate);
-            if !by_itself && trap != fgt.traps_if_clear {
+            let trap = !features.contains(row.gate) || is_debug;
+            if (!by_itself || is_debug) && trap != fgt.traps_if_clear {
                 *value |= 1 << fgt.bit;
             }
         }

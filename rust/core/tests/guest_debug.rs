@@ -14,10 +14,10 @@ use kvm_core::{
     esr::Esr,
     guest_debug::{
         guest_only,
+        has_effect,
         BadControl,
         DebugAction,
         DebugExit,
-        DebugOwner,
         GuestDebug,
         MdscrEl1,
         SoftwareStep, //
@@ -75,25 +75,29 @@ proptest! {
     #[test]
     fn registers(debug in any_debug(), mdscr: u64, os_lock: bool) {
         let guest = MdscrEl1::from_raw(mdscr);
-        let owner = debug.owner(guest, os_lock);
-        let expected = if debug.is_enabled() || os_lock {
-            DebugOwner::Host
-        } else if mdscr & 0xa000 != 0 {
-            DebugOwner::Guest
-        } else {
-            DebugOwner::Nobody
-        };
-        prop_assert_eq!(owner, expected);
-        let mdcr = debug.mdcr(owner).into_raw();
-        prop_assert_eq!(mdcr & !0x300, 0);
-        prop_assert_eq!(mdcr & 0x100 != 0, debug.is_enabled());
-        prop_assert_eq!(mdcr & 0x200 != 0, owner != DebugOwner::Guest);
+        prop_assert_eq!(debug.lets_guest_debug(os_lock), !debug.is_enabled() && !os_lock);
         // What enables debug exceptions is the debugger's, the rest is the guest's.
         let external = debug.mdscr(guest).into_raw();
         prop_assert_eq!(external & !0xa001, mdscr & !0xa001);
         prop_assert_eq!(external & 1 != 0, debug.single_step());
         let hw = if debug.uses_hardware() { 0xa000 } else { 0 };
         prop_assert_eq!(external & 0xa000, hw);
+    }
+
+    #[test]
+    fn what_has_an_effect(
+        mdscr in prop_oneof![any::<u64>(), any::<u64>().prop_map(|raw| raw & !0xa000)],
+        controls in prop::collection::vec(any::<u64>().prop_map(|raw| raw & !1), 0..32),
+        enabled in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut controls = controls;
+        let mut expected = mdscr & 0xa000 != 0;
+        if let Some(index) = enabled.filter(|_| !controls.is_empty()) {
+            *index.get_mut(&mut controls) |= 1;
+            expected = true;
+        }
+        let mdscr = MdscrEl1::from_raw(mdscr);
+        prop_assert_eq!(has_effect(mdscr, controls.into_iter()), expected);
     }
 
     #[test]

@@ -17,10 +17,7 @@ use kvm_core::{
         FieldInfo, //
     },
     far::HpfarEl2,
-    guest_debug::{
-        MdcrDebug,
-        MdscrEl1, //
-    },
+    guest_debug::MdscrEl1,
     idreg::*,
     inject::Sctlr2El1,
     mmio::SctlrEndian,
@@ -124,7 +121,6 @@ fn registers_are_as_in_linux() {
     check::<CtrEl0>(&registers);
     check::<IchVtrEl2>(&registers);
     check::<HpfarEl2>(&registers);
-    check::<MdcrDebug>(&registers);
     check::<MdscrEl1>(&registers);
     check::<Sctlr2El1>(&registers);
     check::<SctlrCache>(&registers);

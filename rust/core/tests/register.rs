@@ -342,14 +342,16 @@ fn bits(set: &[u8]) -> u64 {
 #[test]
 fn fine_grained_traps_of_the_least_and_the_greatest_vm() {
     // PAuth's five keys and the two SCXTNUMs trap by a set bit, PIR, PIRE0, POR_EL0, POR_EL1,
-    // ACCDATA and TPIDR2 by a clear one; all of the PMU's trap.
+    // ACCDATA and TPIDR2 by a clear one; all of the PMU's trap. So do, in any VM, the debug registers
+    // that are nobody's: claim tags, DBGAUTHSTATUS, DBGPRCR, OSECCR and OSDLR.
+    let debug = [5, 6, 7, 10, 11];
     let least = FineGrainedTraps::new(FeatureSet::BASE);
     assert_eq!(least.hfg, bits(&[4, 5, 6, 7, 8, 30, 31]));
-    assert_eq!(least.hdfg, bits(&[12, 13, 14, 15, 16, 17, 18, 19, 57]));
+    assert_eq!(least.hdfg, bits(&[12, 13, 14, 15, 16, 17, 18, 19, 57]) | bits(&debug));
 
     let all = FineGrainedTraps::new(FeatureSet::from_raw(u64::MAX));
     assert_eq!(all.hfg, bits(&[50, 55, 57, 58, 59, 60]));
-    assert_eq!(all.hdfg, 0);
+    assert_eq!(all.hdfg, bits(&debug));
 }
 
 proptest! {

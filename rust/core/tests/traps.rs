@@ -212,18 +212,14 @@ proptest! {
     }
 
     #[test]
-    fn debug_controls(counters in 0..32u64, guest_debug: bool, owns: bool) {
+    fn debug_controls(counters in 0..32u64, guest_debug: bool) {
         let value = mdcr(MdcrInputs {
             event_counters: Bits::truncated(counters),
             guest_debug,
-            guest_owns_debug_registers: owns,
         });
-        let mut expected = counters | bits(&[5, 6, 10, 11, 14, 19]);
+        let mut expected = counters | bits(&[5, 6, 9, 10, 11, 14, 19, 27]);
         if guest_debug {
             expected |= bits(&[8]);
-        }
-        if !owns {
-            expected |= bits(&[9]);
         }
         prop_assert_eq!(value.into_raw(), expected);
     }

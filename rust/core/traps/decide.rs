@@ -216,14 +216,14 @@ pub struct MdcrInputs {
     pub event_counters: Bits<5>,
     /// The VMM debugs the guest: KVM_SET_GUEST_DEBUG.
     pub guest_debug: bool,
-    /// The debug registers are loaded with the guest's values.
-    pub guest_owns_debug_registers: bool,
 }
 
-/// Returns MDCR_EL2 while a vCPU is loaded.
+/// Returns MDCR_EL2 while a vCPU is loaded and the debug registers are not the guest's; TDA is clear
+/// while they are.
 ///
 /// The PMU is emulated or absent, OS lock and debug ROM are emulated, and profiling and tracing are
-/// the host's: E2PB and E2TB are 0.
+/// the host's: E2PB and E2TB are 0. The debug communications channel is nobody's; with FEAT_FGT it
+/// traps without TDA.
 #[inline]
 pub const fn mdcr(inputs: MdcrInputs) -> MdcrEl2 {
     MdcrEl2::from_raw(0)
@@ -235,7 +235,8 @@ pub const fn mdcr(inputs: MdcrInputs) -> MdcrEl2 {
         .with_tdra(true)
         .with_tdosa(true)
         .with_tde(inputs.guest_debug)
-        .with_tda(!inputs.guest_owns_debug_registers)
+        .with_tda(true)
+        .with_tdcc(true)
 }
 
 /// Returns CNTHCTL_EL2 while a vCPU is loaded, from the value that the host has.

@@ -4,24 +4,21 @@
 
 use crate::{
     bindings,
-    debug_regs::{
-        DebugRegs,
-        DebugResources, //
-    },
+    debug_regs::DebugRegs,
     irqs::with_irqs_off,
     machine::VheHost,
     registers::Registers,
     switch::SwitchContext,
-    vcpu::controls::{
-        ControlRegisters,
-        Controls, //
+    vcpu::{
+        controls::{
+            ControlRegisters,
+            Controls, //
+        },
+        debug_state::DebugState, //
     },
 };
 use core::{
-    cell::{
-        Cell,
-        RefCell, //
-    },
+    cell::Cell,
     mem::size_of, //
 };
 use kernel::prelude::*;
@@ -78,29 +75,18 @@ pub struct VcpuCpu {
     pub(crate) switch: SwitchContext,
     pub(super) controls: Cell<Controls>,
     pub(crate) available: ControlRegisters,
-    pub(super) resources: DebugResources,
     /// VSESR_EL2: the syndrome of the virtual SError.
     pub(super) vsesr: Cell<u64>,
     /// What a debugger in user space wants.
     pub(super) guest_debug: Cell<GuestDebug>,
-    pub(super) debug: RefCell<DebugState>,
+    pub(super) debug: DebugState,
     pub(super) host: HostState,
     _vhe: VheHost,
 }
 
-#[derive(Default)]
-pub(super) struct DebugState {
-    pub(super) external: DebugRegs,
-    pub(super) host: DebugRegs,
-}
-
 impl VcpuCpu {
     /// Returns an initialiser for a vCPU with all registers zero.
-    pub fn init(
-        vhe: VheHost,
-        available: ControlRegisters,
-        resources: DebugResources,
-    ) -> impl Init<Self> {
+    pub fn init(vhe: VheHost, available: ControlRegisters) -> impl Init<Self> {
         // SAFETY: All of the memory is initialised: by zeroes first, which is what the numbers and
         // cells of the switch's context and the host's state are, then the other fields.
         unsafe {
@@ -111,9 +97,8 @@ impl VcpuCpu {
                     .write_bytes(0, size_of::<Registers>());
                 (&raw mut (*slot).controls).write(Cell::new(Controls::default()));
                 (&raw mut (*slot).available).write(available);
-                (&raw mut (*slot).resources).write(resources);
                 (&raw mut (*slot).guest_debug).write(Cell::new(GuestDebug::OFF));
-                (&raw mut (*slot).debug).write(RefCell::new(DebugState::default()));
+                (&raw mut (*slot).debug).write(DebugState::default());
                 (&raw mut (*slot)._vhe).write(vhe);
                 Ok(())
             })
@@ -129,6 +114,7 @@ impl VcpuCpu {
         self.set_pc(0);
         self.set_pstate(GuestPstate::RESET);
         self.set_virtual_serror(None);
+        self.debug_changed();
         for reg in Reg::all() {
             let value = match reg.row().reset {
                 Reset::Value(value) => value,
@@ -302,8 +288,9 @@ impl VcpuCpu {
     pub fn set_debug(&self, debug: GuestDebug, regs: Option<&DebugRegs>) {
         self.guest_debug.set(debug);
         if let Some(regs) = regs {
-            self.debug.borrow_mut().external = *regs;
+            self.set_external_debug_regs(regs);
         }
+        self.debug_changed();
     }
 
     /// Returns the guest physical address that the guest's stage 1 gives for a virtual one that EL1

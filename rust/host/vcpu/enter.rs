@@ -24,9 +24,6 @@ use kvm_core::register::{
     Reg, //
 };
 
-/// MDSCR_EL1.SS, KDE and MDE: what makes debug exceptions possible.
-const MDSCR_ACTIVE: u64 = 1 | 1 << 13 | 1 << 15;
-
 impl VcpuCpu {
     /// Runs the guest until its next exit.
     ///
@@ -60,21 +57,15 @@ impl VcpuCpu {
             // SAFETY: With FEAT_RAS the register exists.
             unsafe { msr!(VSESR_EL2, self.vsesr.get()) };
         }
-        // SAFETY: MDSCR_EL1 exists on all CPUs.
-        let host_mdscr = unsafe { mrs!(MDSCR_EL1) };
-        let mdscr = self.mdscr();
-        let debug = (host_mdscr | mdscr) & MDSCR_ACTIVE != 0;
+        let debug = self.enter_debug(irqs.cpu());
         let pstate = self.switch.pstate.get();
-        if debug {
-            self.load_debug(mdscr, irqs.cpu());
-        }
 
         // SAFETY: The context is in the layout that the assembly expects, the vCPU is loaded, and
         // interrupts are off.
         let code = unsafe { run_guest(irqs, (&raw const self.switch).cast_mut().cast()) };
 
-        if debug {
-            self.put_debug(host_mdscr, irqs.cpu());
+        if let Some(entered) = debug {
+            self.leave_debug(&entered, irqs.cpu());
             if (code & 0xff) as u32 == bindings::KVM_VHE_CODE_SYNC {
                 self.keep_step_state(pstate);
             }

@@ -62,10 +62,9 @@ impl VcpuCpu {
             } else {
                 0
             };
-            msr!(
-                MDCR_EL2,
-                self.host.mdcr.get() & MDCR_HPMN | controls.mdcr & !MDCR_HPMN | tde
-            );
+            let mdcr = self.host.mdcr.get() & MDCR_HPMN | controls.mdcr & !MDCR_HPMN | tde;
+            msr!(MDCR_EL2, mdcr);
+            self.set_debug_mdcr(mdcr);
             if self.available.hcx {
                 self.host.hcrx.set(mrs!(HCRX_EL2));
                 msr!(HCRX_EL2, controls.hcrx);
@@ -139,7 +138,8 @@ impl VcpuCpu {
     }
 
     /// Takes the vCPU's registers out of the CPU.
-    pub(crate) fn put(&self, _cpu: &PinnedCpu) {
+    pub(crate) fn put(&self, cpu: &PinnedCpu) {
+        self.end_stay(cpu);
         // SAFETY: No more than a barrier, for PAR_EL1.
         unsafe { bindings::kvm_vhe_par_barrier() };
         self.switch.regs.put();

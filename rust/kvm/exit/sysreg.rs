@@ -25,7 +25,8 @@ use kvm_core::{
             Outcome, //
         },
         FeatureSet,
-        Reg, //
+        Reg,
+        Trap, //
     },
     setway::SctlrCache,
     sysreg::SysReg,
@@ -36,6 +37,9 @@ use kvm_core::{
     },
 };
 use kvm_host::trace;
+
+/// Op0 of debug registers.
+const DEBUG_OP0: u8 = 2;
 
 /// A vCPU that accesses a system register.
 struct Accessing<'a, 'b>(&'a mut Run<'b>);
@@ -108,6 +112,11 @@ impl Run<'_> {
         if let Some(fast) = self.gic_register(access, esr) {
             return fast;
         }
+        if access.reg().op0() == DEBUG_OP0 {
+            if let Some(fast) = self.debug_register(access) {
+                return fast;
+            }
+        }
         match emulate(access, &mut Accessing(self)) {
             Outcome::Done => {
                 self.advance(esr);
@@ -161,6 +170,19 @@ impl Run<'_> {
             None => self.inject(Exception::Undefined),
         }
         Some(Fast::Guest)
+    }
+
+    /// A debug register; [`None`] if the access is to be emulated.
+    #[inline(never)]
+    fn debug_register(&self, access: SystemAccess) -> Option<Fast> {
+        match Reg::from_sysreg(access.reg())?.row().trap {
+            Trap::Debug if self.cpu.wants_debug_regs() => Some(Fast::Guest),
+            Trap::Debug | Trap::OsLock => {
+                self.cpu.debug_changed();
+                None
+            }
+            _ => None,
+        }
     }
 
     /// An access to what no row of the register table has: UNDEFINED. It may be a register that

@@ -60,7 +60,6 @@ pub(crate) fn new_controls(
         // The host's; load keeps it.
         event_counters: kvm_core::bits::Bits::of::<0>(),
         guest_debug: false,
-        guest_owns_debug_registers: false,
     });
 
     Controls {

@@ -26,11 +26,12 @@ use world::{
     GUESTS, //
 };
 
-const FIXED: [Policy; 4] = [
+const FIXED: [Policy; 5] = [
     Policy::Eager,
     Policy::OnUse { adaptive: false },
     Policy::OnWrite { adaptive: false },
-    Policy::WhileEnabled,
+    Policy::WhileEnabled { copies: false },
+    Policy::WhileEnabled { copies: true },
 ];
 const ADAPTIVE: [Policy; 2] = [
     Policy::OnUse { adaptive: true },
@@ -250,8 +251,15 @@ proptest! {
                 Policy::OnWrite { adaptive: false } => {
                     prop_assert_eq!((restored, traps, saved), (1, written.min(1), written.min(1)));
                 }
-                Policy::WhileEnabled if enabled => prop_assert_eq!((traps, saved), (0, 1)),
-                Policy::WhileEnabled => prop_assert_eq!((traps, saved), (used.min(1), used.min(1))),
+                Policy::WhileEnabled { copies: false } if enabled => {
+                    prop_assert_eq!((traps, saved), (0, 1));
+                }
+                Policy::WhileEnabled { copies: true } if enabled => {
+                    prop_assert_eq!((restored, saved), (1, written.min(1)));
+                }
+                Policy::WhileEnabled { .. } => {
+                    prop_assert_eq!((traps, saved), (used.min(1), used.min(1)));
+                }
                 Policy::OnUse { adaptive: true } => prop_assert!(saved >= used.min(1)),
                 Policy::OnWrite { adaptive: true } => prop_assert!(saved >= written.min(1)),
             }

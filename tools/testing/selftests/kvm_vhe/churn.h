@@ -86,7 +86,8 @@ static void *churner_main(void *arg)
 			c->interrupted++;
 		else if (event == GUEST_SAID && c->vcpu->what == SAY_BAD)
 			snprintf(c->wrong, sizeof(c->wrong), "%s in round %lu",
-				 c->name(c->vcpu->value & 0xff), c->vcpu->value >> 8);
+				 c->name ? c->name(c->vcpu->value & 0xff) : "a register",
+				 c->vcpu->value >> 8);
 		else if (event == GUEST_SAID && c->vcpu->what == SAY_BAD_FP)
 			snprintf(c->wrong, sizeof(c->wrong),
 				 "%lu of the guest's FP registers in round %lu",
