@@ -8,12 +8,12 @@
 //!
 //! From the bottom up: [`bits`] and [`mod@bit_struct`] are the vocabulary every register is written
 //! in, and [`mod@word`] what threads share; [`sysreg`], [`esr`], [`far`], [`pstate`] and [`idreg`]
-//! describe registers, and [`register`] is the table of a vCPU's; [`one_reg`] names them to user
-//! space. [`ipa`], [`cpu`], [`vm_idreg`] and [`traps`] hold the decisions that are made from ID
+//! describe registers, [`lazy`] says when some are moved, and [`register`] is the table of a vCPU's;
+//! [`one_reg`] names them to user space. [`ipa`], [`cpu`], [`vm_idreg`] and [`traps`] hold the decisions that are made from ID
 //! registers. [`context`] is a vCPU's registers to whoever emulates an instruction; on it stand
 //! [`inject`], [`mmio`], [`stage1`], [`events`] and [`guest_debug`], and beside it [`mmio_bus`],
-//! [`setway`], [`lazy`], [`exit_reason`], [`timer`], [`halt_poll`] and [`stats`]. [`smccc`],
-//! [`psci`] and [`firmware`] are what a guest finds behind HVC and SMC. [`stage2`], [`memslot`], [`dirty`],
+//! [`setway`], [`exit_reason`], [`timer`], [`halt_poll`] and [`stats`]. [`smccc`], [`psci`] and
+//! [`firmware`] are what a guest finds behind HVC and SMC. [`stage2`], [`memslot`], [`dirty`],
 //! [`vmid`] and [`invalidate`] are a VM's memory, [`users`] those who use something that is
 //! replaced, and [`vgic`] its interrupt controller; [`its`] translates messages into interrupts.
 //! [`irq_line`] and [`irq_routing`] are user space's names of them. [`acpi`] is what firmware says
@@ -40,6 +40,8 @@ pub mod far;
 pub mod pstate;
 
 pub mod idreg;
+
+pub mod lazy;
 
 #[macro_use]
 pub mod register;
@@ -69,8 +71,6 @@ pub mod setway;
 pub mod events;
 
 pub mod guest_debug;
-
-pub mod lazy;
 
 pub mod exit_reason;
 

@@ -15,6 +15,9 @@ pub struct Policies {
     pub fp: Policy,
     /// Breakpoint and watchpoint registers, a stay being one in the inner loop.
     pub debug: Policy,
+    /// Registers of which the table says that their writes may be tracked, a stay being one from load
+    /// to put.
+    pub save: Policy,
 }
 
 impl Policies {
@@ -22,10 +25,11 @@ impl Policies {
     pub fn current() -> Self {
         // SAFETY: Static variables, aligned words that may be written at the same time: a volatile read
         // is READ_ONCE().
-        let [fp, debug] = unsafe {
+        let [fp, debug, save] = unsafe {
             [
                 (&raw const bindings::kvm_vhe_lazy_fp).read_volatile(),
                 (&raw const bindings::kvm_vhe_lazy_debug).read_volatile(),
+                (&raw const bindings::kvm_vhe_lazy_save).read_volatile(),
             ]
         };
 
@@ -38,6 +42,11 @@ impl Policies {
             debug: match debug {
                 0 => Policy::Eager,
                 _ => Policy::WhileEnabled { copies: false },
+            },
+            save: match save {
+                0 => Policy::Eager,
+                1 => Policy::OnWrite { adaptive: false },
+                _ => Policy::OnWrite { adaptive: true },
             },
         }
     }

@@ -42,6 +42,9 @@ pub(crate) struct Registers {
     file: RegFile,
     /// The host's values of the registers that it shares.
     host: RegFile,
+    /// The bits of HFGWTR_EL2 of those registers in the CPU whose value memory has, too: their writes
+    /// trap.
+    clean: Cell<u64>,
     /// `sysregs_loaded_on_cpu`: the features whose deferred registers are in the CPU.
     loaded: Cell<FeatureSet>,
 }
@@ -71,6 +74,8 @@ const fn is_shared(reg: Reg) -> bool {
 #[derive(Clone, Copy)]
 struct Access {
     when: Feature,
+    /// Whether memory is to have what is written as well.
+    copied: bool,
     read: fn() -> u64,
     write: fn(u64),
 }
@@ -116,6 +121,10 @@ macro_rules! accessors {
                             // value is the guest's, which the host does without. No access of the
                             // host to memory depends on it.
                             unsafe { msr!(encoding(Reg::$name), value, nomem) };
+                            if const { Reg::$name.write_trap() != 0 } {
+                                // It may be one that is not saved.
+                                self.file.set(Reg::$name, value);
+                            }
                             return;
                         }
                     }
@@ -158,7 +167,9 @@ macro_rules! accessors {
 
                 $(if_single!($name $($count)? => {
                     if let Some((_, when, _)) = const { place(Reg::$name) } {
-                        if features.contains(when) {
+                        if features.contains(when)
+                            && self.clean.get() & const { Reg::$name.write_trap() } == 0
+                        {
                             // SAFETY: By the type's invariants the CPU has the register.
                             self.file.set(Reg::$name, unsafe { mrs!(encoding(Reg::$name)) });
                             if const { is_shared(Reg::$name) } {
@@ -178,6 +189,7 @@ macro_rules! accessors {
                 if let Some((_, when, _)) = place(Reg::$name) {
                     accesses[Reg::$name.index()] = Some(Access {
                         when,
+                        copied: Reg::$name.write_trap() != 0,
                         read: || {
                             // SAFETY: Called from `read_by_table()` only, which checks as `read()`.
                             unsafe { mrs!(encoding(Reg::$name)) }
@@ -214,6 +226,19 @@ impl Registers {
     /// The registers in memory.
     pub(crate) fn file(&self) -> &RegFile {
         &self.file
+    }
+
+    /// What [`put`](Self::put) leaves out: the bits of HFGWTR_EL2 of registers.
+    #[inline(always)]
+    pub(crate) fn clean(&self) -> u64 {
+        self.clean.get()
+    }
+
+    /// Sets that. Writes of the guest to those registers trap from the moment when they were loaded;
+    /// those of the host go to memory as well.
+    #[inline(always)]
+    pub(crate) fn set_clean(&self, clean: u64) {
+        self.clean.set(clean);
     }
 
     /// The features whose deferred registers are in the CPU; none if the vCPU is not loaded.
@@ -324,7 +349,12 @@ impl Registers {
     #[inline(never)]
     pub(crate) fn write_by_table(&self, reg: Reg, value: u64) {
         match &ACCESSES[reg.index()] {
-            Some(access) if self.loaded.get().contains(access.when) => (access.write)(value),
+            Some(access) if self.loaded.get().contains(access.when) => {
+                (access.write)(value);
+                if access.copied {
+                    self.file.set(reg, value);
+                }
+            }
             _ => self.file.set(reg, value),
         }
     }

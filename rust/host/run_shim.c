@@ -115,6 +115,8 @@ POLICY_PARAM(lazy_fp, 2, 2,
 	     "FP registers: 0: moved whenever the guest runs; 1: when it uses them; 2: 1 until it does so often");
 POLICY_PARAM(lazy_debug, 1, 1,
 	     "breakpoint registers: 0: moved whenever the guest runs; 1: when they matter");
+POLICY_PARAM(lazy_save, 0, 2,
+	     "PIR_EL1, PIRE0_EL1: 0: saved at each put; 1: if a write has trapped; 2: 1 until they often do");
 
 bool kvm_vhe_may_use_fp(void)
 {

@@ -39,7 +39,7 @@ extern unsigned int kvm_vhe_halt_poll_ns, kvm_vhe_halt_poll_ns_grow;
 extern unsigned int kvm_vhe_halt_poll_ns_grow_start, kvm_vhe_halt_poll_ns_shrink;
 
 /* lazy.rs */
-extern unsigned int kvm_vhe_lazy_fp, kvm_vhe_lazy_debug;
+extern unsigned int kvm_vhe_lazy_fp, kvm_vhe_lazy_debug, kvm_vhe_lazy_save;
 
 /* neon.rs; fpsimd.S */
 bool kvm_vhe_may_use_fp(void);

@@ -13,6 +13,7 @@ mod context;
 mod debug;
 mod load;
 mod timer;
+mod tracking;
 
 mod enter;
 

@@ -40,6 +40,12 @@ kvm_host::counters! {
         DebugSave = "debug_saves",
         /// Accesses to them that trapped so that they were moved.
         DebugTrap = "debug_traps",
+        /// Puts that saved the registers that are saved only if they were written.
+        LazySave = "lazy_saves",
+        /// Puts that did not, for they were not.
+        LazySaveSkipped = "lazy_saves_skipped",
+        /// Writes to them that trapped.
+        LazySaveTrap = "lazy_save_traps",
         /// Flushes of the VM's memory because of set/way operations.
         SetWayFlush = "set_way_flushes",
         /// Bytes that these cleaned and invalidated.

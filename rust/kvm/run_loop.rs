@@ -107,6 +107,10 @@ impl Load for Loadable<'_> {
         stats.count_many(Stat::DebugRestore, debug.restores.into());
         stats.count_many(Stat::DebugSave, debug.saves.into());
         stats.count_many(Stat::DebugTrap, debug.traps.into());
+        let tracked = self.cpu.take_tracking_events(cpu);
+        stats.count_many(Stat::LazySave, tracked.saves.into());
+        stats.count_many(Stat::LazySaveSkipped, tracked.skipped.into());
+        stats.count_many(Stat::LazySaveTrap, tracked.traps.into());
         stats.count(Stat::Put);
         self.vcpu.seen.note_timers(self.cpu);
         if let Some(gic) = self.gic {
@@ -143,6 +147,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
     let signal_mask = state.signal_mask;
     state.fp_bank.set_policy(frozen.policies.fp);
     state.cpu.set_debug_policy(frozen.policies.debug);
+    state.cpu.set_tracking_policy(frozen.policies.save);
     let State {
         cpu,
         fp,
@@ -224,11 +229,7 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
 
 impl Run<'_> {
     /// KVM_RUN with the vCPU loaded.
-    fn run(
-        &mut self,
-        loaded: &Loaded<'_, Loadable<'_>>,
-        running: &Running<'_>,
-    ) -> Result<u32> {
+    fn run(&mut self, loaded: &Loaded<'_, Loadable<'_>>, running: &Running<'_>) -> Result<u32> {
         let (cpu, vcpu) = (self.cpu, self.vcpu);
 
         cpu.set_pstate(
@@ -251,11 +252,7 @@ impl Run<'_> {
     }
 
     /// The loop that may sleep.
-    fn outer(
-        &mut self,
-        loaded: &Loaded<'_, Loadable<'_>>,
-        running: &Running<'_>,
-    ) -> Result<u32> {
+    fn outer(&mut self, loaded: &Loaded<'_, Loadable<'_>>, running: &Running<'_>) -> Result<u32> {
         let mut is_prepared = false;
 
         loop {
@@ -424,11 +421,7 @@ impl Run<'_> {
 
     /// The inner loop: enters the guest again and again, with interrupts off.
     #[inline(never)]
-    fn inner(
-        &mut self,
-        stay: &mut Stay<'_, Loadable<'_>>,
-        running: &Running<'_>,
-    ) -> Leave {
+    fn inner(&mut self, stay: &mut Stay<'_, Loadable<'_>>, running: &Running<'_>) -> Leave {
         running.entering_guest(stay.irqs());
         if self.fp.begin(stay.irqs()).is_err() {
             self.deferred = Deferred::NoFp;

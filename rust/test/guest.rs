@@ -126,10 +126,7 @@ pub(crate) fn new_vcpu(machine: &Machine) -> Result<KBox<VcpuCpu>> {
         mpam: host.contains(VmFeature::Mpam),
         cntpoff: host.contains(VmFeature::EcvPoff),
     };
-    let cpu = KBox::init(
-        VcpuCpu::init(machine.host, available),
-        GFP_KERNEL,
-    )?;
+    let cpu = KBox::init(VcpuCpu::init(machine.host, available), GFP_KERNEL)?;
     // Its registers where there are such, but no such guest: EL1 is AArch64.
     let registers = host.registers();
     let traps = VmTraps::of(
@@ -156,6 +153,7 @@ pub(crate) fn new_vcpu(machine: &Machine) -> Result<KBox<VcpuCpu>> {
         .into_raw(),
         cptr: traps.cptr.into_raw(),
         hfg: fine.hfg,
+        tracking: None,
         hfgitr: traps.hfgitr.map_or(0, |hfgitr| hfgitr.into_raw()),
         hdfg: fine.hdfg,
         hfgitr2: traps.hfgitr2.map_or(0, |hfgitr2| hfgitr2.into_raw()),

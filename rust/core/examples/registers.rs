@@ -71,7 +71,8 @@ User
   its offset; ``core`` has an identifier of the core group; ``-`` is not reached.
 FGT
   Its bit in the fine-grained trap registers, HFGRTR_EL2 and HFGWTR_EL2 or HDFGRTR_EL2 and
-  HDFGWTR_EL2. An ``n`` before the number: 0 traps.
+  HDFGWTR_EL2. An ``n`` before the number: 0 traps. ``tracked``: the trap of its writes may
+  tell whether it is to be saved, see ``Documentation/lazy-state.rst``.
 
 ";
 
@@ -142,7 +143,8 @@ fn fgt(row: &Row) -> String {
             FgtGroup::Hdfg => "HDFG",
         };
         let sense = if fgt.traps_if_clear { "n" } else { "" };
-        format!("{group} {sense}{}", fgt.bit)
+        let tracked = if fgt.tracks_writes { ", tracked" } else { "" };
+        format!("{group} {sense}{}{tracked}", fgt.bit)
     })
 }
 

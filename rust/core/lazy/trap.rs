@@ -32,6 +32,23 @@ impl TrapField {
         Self { mask, trapping: 0 }
     }
 
+    /// The bits of both fields, of one register. They must not have a bit in common.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        assert!(self.mask & other.mask == 0);
+        // INVARIANT: Each is so in its part of the mask.
+        Self {
+            mask: self.mask | other.mask,
+            trapping: self.trapping | other.trapping,
+        }
+    }
+
+    /// All bits of the field.
+    #[inline(always)]
+    pub const fn mask(self) -> u64 {
+        self.mask
+    }
+
     /// Returns `register` with accesses trapping, or not; its other bits are as they were.
     #[inline]
     #[must_use]

@@ -2,12 +2,15 @@
 
 //! Fine-grained traps of registers: those whose feature a VM lacks.
 
-use crate::register::{
-    feature::FeatureSet,
-    reg::ROWS,
-    row::{
-        FgtGroup,
-        Trap, //
+use crate::{
+    lazy::TrapField,
+    register::{
+        feature::FeatureSet,
+        reg::ROWS,
+        row::{
+            FgtGroup,
+            Trap, //
+        },
     },
 };
 
@@ -36,7 +39,8 @@ impl FineGrainedTraps {
             };
             // What traps anyway, by a coarser control, needs no bit. That control is off for debug
             // registers while breakpoints and watchpoints are the guest's (MDCR_EL2.TDA).
-            let is_debug = fgt.group == FgtGroup::Hdfg && matches!(row.trap, Trap::Raz | Trap::RazWi);
+            let is_debug =
+                fgt.group == FgtGroup::Hdfg && matches!(row.trap, Trap::Raz | Trap::RazWi);
             let by_itself = !matches!(row.trap, Trap::Storage | Trap::VmControl | Trap::Undef);
             let trap = !features.contains(row.gate) || is_debug;
             if (!by_itself || is_debug) && trap != fgt.traps_if_clear {
@@ -44,5 +48,21 @@ impl FineGrainedTraps {
             }
         }
         traps
+    }
+
+    /// Returns the bits of HFGWTR_EL2 that tell of writes to the registers, of these features, that may
+    /// be tracked; [`None`] if there are none.
+    pub fn write_tracking(features: FeatureSet) -> Option<TrapField> {
+        ROWS.iter()
+            .filter(|row| features.contains(row.gate))
+            .filter_map(|row| row.fgt.filter(|fgt| fgt.tracks_writes))
+            .map(|fgt| {
+                if fgt.traps_if_clear {
+                    TrapField::if_clear(1 << fgt.bit)
+                } else {
+                    TrapField::if_set(1 << fgt.bit)
+                }
+            })
+            .reduce(TrapField::and)
     }
 }

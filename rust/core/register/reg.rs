@@ -208,10 +208,21 @@ macro_rules! fgt {
         Some(fgt!(@bit Hdfg $($bit)*))
     };
     (@bit $group:ident $bit:literal) => {
-        FgtBit { group: FgtGroup::$group, bit: $bit, traps_if_clear: false }
+        fgt!(@bit $group $bit, false, false)
     };
     (@bit $group:ident n $bit:literal) => {
-        FgtBit { group: FgtGroup::$group, bit: $bit, traps_if_clear: true }
+        fgt!(@bit $group $bit, true, false)
+    };
+    (@bit $group:ident n $bit:literal tracked) => {
+        fgt!(@bit $group $bit, true, true)
+    };
+    (@bit $group:ident $bit:literal, $clear:literal, $tracks:literal) => {
+        FgtBit {
+            group: FgtGroup::$group,
+            bit: $bit,
+            traps_if_clear: $clear,
+            tracks_writes: $tracks,
+        }
     };
 }
 
@@ -304,6 +315,27 @@ const FIRST: [u16; ROW_COUNT] = {
 
 const COUNT: usize = (FIRST[ROW_COUNT - 1] + ROWS_CONST[ROW_COUNT - 1].count) as usize;
 
+// What may be tracked is in the CPU at its own name for EL1, by itself, and is nobody else's; and its
+// bit is its own.
+const _: () = {
+    let mut bits = 0u64;
+    let mut row = 0;
+    while row < ROW_COUNT {
+        if let Some(fgt) = ROWS_CONST[row].fgt {
+            if fgt.tracks_writes {
+                assert!(matches!(fgt.group, FgtGroup::Hfg) && bits & (1 << fgt.bit) == 0);
+                assert!(ROWS_CONST[row].count == 1);
+                assert!(matches!(
+                    ROWS_CONST[row].class,
+                    Class::Deferred { shared: false, .. }
+                ));
+                bits |= 1 << fgt.bit;
+            }
+        }
+        row += 1;
+    }
+};
+
 /// The row of each register.
 static ROW_OF: [u8; COUNT] = ROW_OF_CONST;
 
@@ -385,6 +417,15 @@ impl Reg {
     /// Returns the class, as a constant for those who generate code from the table.
     pub const fn class(self) -> Class {
         ROWS_CONST[ROW_OF_CONST[self.index()] as usize].class
+    }
+
+    /// Returns the register's bit in HFGWTR_EL2 if the trap of its writes may tell that it is to be
+    /// saved, and 0 otherwise; a constant as [`class`](Self::class) is.
+    pub const fn write_trap(self) -> u64 {
+        match ROWS_CONST[ROW_OF_CONST[self.index()] as usize].fgt {
+            Some(fgt) if fgt.tracks_writes => 1 << fgt.bit,
+            _ => 0,
+        }
     }
 
     /// Returns the row.

@@ -124,6 +124,9 @@ pub struct FgtBit {
     pub bit: u8,
     /// Whether 0 traps (the architecture's name begins with `n`), or 1.
     pub traps_if_clear: bool,
+    /// Whether the trap of writes may tell that the register is to be saved; see
+    /// [`lazy`](crate::lazy).
+    pub tracks_writes: bool,
 }
 
 /// A register, or a range of them.

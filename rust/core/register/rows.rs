@@ -34,7 +34,9 @@
 //! `user`: how KVM_GET_ONE_REG and KVM_SET_ONE_REG reach it, see [`User`](super::User).
 //!
 //! `fgt`: its bit in the fine-grained trap registers, HFGRTR_EL2 and HFGWTR_EL2 (`HFG`), HDFGRTR_EL2
-//! and HDFGWTR_EL2 (`HDFG`); `n` before the number for those where 0 traps.
+//! and HDFGWTR_EL2 (`HDFG`); `n` before the number for those where 0 traps. `tracked`: the guest writes
+//! it rarely, so the trap of its writes may tell whether it is to be saved; for one that is deferred,
+//! not shared, and has a bit of its own in HFGWTR_EL2.
 //!
 //! Source: Arm ARM DDI 0487, the page of each register, and "HFGRTR_EL2", "HDFGRTR_EL2".
 
@@ -309,11 +311,11 @@ macro_rules! with_registers {
             /// Permission Indirection Register 0.
             PIRE0_EL1 = (3, 0, 10, 2, 2)
                 class(deferred el12) gate(S1PIE) reset(unknown) trap(vm_control) user(rw)
-                fgt(HFG n 57);
+                fgt(HFG n 57 tracked);
             /// Permission Indirection Register 1.
             PIR_EL1 = (3, 0, 10, 2, 3)
                 class(deferred el12) gate(S1PIE) reset(unknown) trap(vm_control) user(rw)
-                fgt(HFG n 58);
+                fgt(HFG n 58 tracked);
             /// Permission Overlay Register 1.
             POR_EL1 = (3, 0, 10, 2, 4)
                 class(deferred el12) gate(S1POE) reset(unknown) trap(vm_control) user(rw)

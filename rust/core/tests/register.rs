@@ -347,11 +347,29 @@ fn fine_grained_traps_of_the_least_and_the_greatest_vm() {
     let debug = [5, 6, 7, 10, 11];
     let least = FineGrainedTraps::new(FeatureSet::BASE);
     assert_eq!(least.hfg, bits(&[4, 5, 6, 7, 8, 30, 31]));
-    assert_eq!(least.hdfg, bits(&[12, 13, 14, 15, 16, 17, 18, 19, 57]) | bits(&debug));
+    assert_eq!(
+        least.hdfg,
+        bits(&[12, 13, 14, 15, 16, 17, 18, 19, 57]) | bits(&debug)
+    );
 
     let all = FineGrainedTraps::new(FeatureSet::from_raw(u64::MAX));
     assert_eq!(all.hfg, bits(&[50, 55, 57, 58, 59, 60]));
     assert_eq!(all.hdfg, bits(&debug));
+}
+
+#[test]
+fn writes_of_permission_indirection_may_be_tracked() {
+    let vm = FeatureSet::BASE.with(Feature::S1PIE, true);
+    let field = FineGrainedTraps::write_tracking(vm).unwrap();
+    let hfg = FineGrainedTraps::new(vm).hfg;
+
+    assert_eq!(FineGrainedTraps::write_tracking(FeatureSet::BASE), None);
+    assert_eq!(field.mask(), bits(&[57, 58]));
+    assert!(!field.traps(hfg));
+    assert_eq!(field.apply(hfg, true), hfg & !bits(&[57, 58]));
+    assert_eq!(Reg::PIR_EL1.write_trap(), bits(&[58]));
+    assert_eq!(Reg::PIRE0_EL1.write_trap(), bits(&[57]));
+    assert_eq!(Reg::POR_EL1.write_trap(), 0);
 }
 
 proptest! {

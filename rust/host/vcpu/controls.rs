@@ -3,6 +3,7 @@
 //! The controls of a guest: what is set at load, beside its registers.
 
 use kvm_core::{
+    lazy::TrapField,
     register::FeatureSet,
     timer::CounterOffsets, //
 };
@@ -22,6 +23,9 @@ pub struct Controls {
     pub cptr: u64,
     /// HFGRTR_EL2 and HFGWTR_EL2.
     pub hfg: u64,
+    /// Of HFGWTR_EL2, what tells of writes to registers that are saved only if there were any; none
+    /// without FEAT_FGT, and if that is not wanted.
+    pub tracking: Option<TrapField>,
     /// HFGITR_EL2.
     pub hfgitr: u64,
     /// HDFGRTR_EL2 and HDFGWTR_EL2.

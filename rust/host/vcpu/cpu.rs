@@ -25,7 +25,10 @@ use kernel::prelude::*;
 use kvm_core::{
     bits::Bits,
     guest_debug::GuestDebug,
-    lazy::TrapField,
+    lazy::{
+        Bank,
+        TrapField, //
+    },
     pstate::GuestPstate,
     register::{
         Feature,
@@ -80,6 +83,8 @@ pub struct VcpuCpu {
     /// What a debugger in user space wants.
     pub(super) guest_debug: Cell<GuestDebug>,
     pub(super) debug: DebugState,
+    /// The registers that are saved only if they were written.
+    pub(super) tracked: Cell<Bank>,
     pub(super) host: HostState,
     _vhe: VheHost,
 }
@@ -99,6 +104,7 @@ impl VcpuCpu {
                 (&raw mut (*slot).available).write(available);
                 (&raw mut (*slot).guest_debug).write(Cell::new(GuestDebug::OFF));
                 (&raw mut (*slot).debug).write(DebugState::default());
+                (&raw mut (*slot).tracked).write(Cell::new(Bank::default()));
                 (&raw mut (*slot)._vhe).write(vhe);
                 Ok(())
             })

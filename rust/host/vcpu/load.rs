@@ -71,7 +71,7 @@ impl VcpuCpu {
             }
             if self.available.fgt {
                 msr!(HFGRTR_EL2, controls.hfg);
-                msr!(HFGWTR_EL2, controls.hfg);
+                msr!(HFGWTR_EL2, self.start_tracking(controls.hfg));
                 msr!(HFGITR_EL2, controls.hfgitr);
                 msr!(HDFGRTR_EL2, controls.hdfg);
                 msr!(HDFGWTR_EL2, controls.hdfg);
@@ -143,6 +143,7 @@ impl VcpuCpu {
         // SAFETY: No more than a barrier, for PAR_EL1.
         unsafe { bindings::kvm_vhe_par_barrier() };
         self.switch.regs.put();
+        self.end_tracking();
         // SAFETY: As above.
         unsafe { bindings::kvm_vhe_par_barrier() };
         // SAFETY: As in `load()`; the values are the host's own.

@@ -135,11 +135,14 @@ impl Run<'_> {
                 });
                 Fast::Guest
             }
-            Outcome::VmControl { before, after } => self.vm_control(
-                SctlrCache::from_raw(before),
-                SctlrCache::from_raw(after),
-                esr,
-            ),
+            Outcome::VmControl { before, after } => {
+                self.cpu.wrote(access.reg());
+                self.vm_control(
+                    SctlrCache::from_raw(before),
+                    SctlrCache::from_raw(after),
+                    esr,
+                )
+            }
             Outcome::SetWay(_) => {
                 let response = self.set_way.set_way();
                 if response.tvm.is_some() {

@@ -172,7 +172,8 @@ impl Config {
                 return Err(ENOEXEC);
             };
             let registers = features.registers();
-            let controls = new_controls(cpus, features, registers, &ids, config.gic);
+            let policies = Policies::current();
+            let controls = new_controls(cpus, features, registers, &ids, config.gic, policies);
             self.frozen.populate(frozen.write(Frozen {
                 controls,
                 ids,
@@ -182,7 +183,7 @@ impl Config {
                 filter,
                 flags,
                 timer_ppis: config.timer_ppis,
-                policies: Policies::current(),
+                policies,
             }));
         }
         drop(config);

@@ -7,6 +7,7 @@ use crate::{
     vgic::base_hcr, //
 };
 use kvm_core::{
+    lazy::Policy,
     register::{
         fgt::FineGrainedTraps,
         Feature,
@@ -22,6 +23,7 @@ use kvm_core::{
     },
     vm_idreg::{
         IdView,
+        VmFeature,
         VmFeatures,
         VmGic,
         VmIdRegs, //
@@ -29,6 +31,7 @@ use kvm_core::{
 };
 use kvm_host::{
     cache::Caches,
+    lazy::Policies,
     vcpu::Controls, //
 };
 
@@ -45,6 +48,7 @@ pub(crate) fn new_controls(
     registers: FeatureSet,
     ids: &VmIdRegs,
     gic: VmGic,
+    policies: Policies,
 ) -> Controls {
     let host = VmFeatures::of(cpus.id_registers());
     let traps = VmTraps::of(
@@ -74,6 +78,9 @@ pub(crate) fn new_controls(
                 0
             },
         hfg: fine.hfg,
+        tracking: (host.contains(VmFeature::Fgt) && policies.save != Policy::Eager)
+            .then(|| FineGrainedTraps::write_tracking(registers))
+            .flatten(),
         hfgitr: traps.hfgitr.map_or(0, |hfgitr| hfgitr.into_raw()),
         hdfg: fine.hdfg,
         hfgitr2: traps.hfgitr2.map_or(0, |hfgitr2| hfgitr2.into_raw()),

@@ -278,6 +278,12 @@ proptest! {
             prop_assert_eq!(now & mask == trapping, trap);
             prop_assert_eq!(field.traps(now), trap);
         }
+        let other = !mask;
+        if other != 0 {
+            let both = TrapField::if_set(mask).and(TrapField::if_clear(other));
+            prop_assert_eq!(both.mask(), u64::MAX);
+            prop_assert_eq!(both.apply(register, trap), if trap { mask } else { other });
+        }
     }
 }
 

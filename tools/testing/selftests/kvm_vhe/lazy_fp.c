@@ -321,20 +321,33 @@ static void run_for_ever(struct vcpu *vcpu)
 	}
 }
 
-/* A VM belongs to the process that made it. */
+/* A child that has begun; a VM belongs to the process that made it. */
 static pid_t start_child(bool with_handler)
 {
 	struct sigaction action = { .sa_handler = uses_fp };
 	struct vcpu vcpu;
+	int begun[2];
 	struct vm vm;
-	pid_t pid = fork();
+	char byte;
+	pid_t pid;
 
-	if (pid)
+	if (pipe(begun))
+		return -1;
+	pid = fork();
+	if (pid) {
+		close(begun[1]);
+		/* Making a VM may be interrupted. */
+		if (read(begun[0], &byte, 1) != 1)
+			pid = -1;
+		close(begun[0]);
 		return pid;
+	}
 	if (with_handler && sigaction(SIGUSR1, &action, NULL))
 		_exit(5);
 	if (vm_create(&vm) || vcpu_create(&vm, &vcpu, 0))
 		_exit(6);
+	if (write(begun[1], "", 1) != 1)
+		_exit(7);
 	run_for_ever(&vcpu);
 	_exit(0);
 }
@@ -345,8 +358,6 @@ TEST_F_TIMEOUT(lazy_fp, handlers, 60)
 	unsigned int i;
 
 	ASSERT_LT(0, pid);
-	/* It has its handler by then, or dies of the first. */
-	msleep(300);
 	for (i = 0; i < scaled(2000) && !kill(pid, SIGUSR1); i++)
 		usleep(i % 7 * 200);
 	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG)) TH_LOG("the child found something bad");

@@ -30,7 +30,8 @@ static const char * const names[] = {
 	"external_abort_exits", "debug_exits", "fpsimd_exits", "sve_exits", "sme_exits",
 	"pauth_exits", "eret_exits", "illegal_state_exits", "other_exits",
 	"inner_loop_reentries", "loads", "puts", "fp_restores", "fp_saves", "fp_traps",
-	"debug_restores", "debug_saves", "debug_traps", "set_way_flushes", "set_way_flushed_bytes",
+	"debug_restores", "debug_saves", "debug_traps", "lazy_saves", "lazy_saves_skipped",
+	"lazy_save_traps", "set_way_flushes", "set_way_flushed_bytes",
 	"tvm_traps", "halt_successful_poll", "halt_attempted_poll", "halt_poll_invalid",
 	"halt_wakeup", "halt_poll_success_ns", "halt_poll_fail_ns", "halt_wait_ns",
 };
