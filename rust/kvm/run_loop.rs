@@ -29,6 +29,7 @@ use crate::{
 use kernel::prelude::*;
 use kvm_core::{
     irq_line::CpuLine,
+    lazy::Events,
     psci::SystemEvent,
     pstate::GuestPstate, //
 };
@@ -100,17 +101,23 @@ impl Load for Loadable<'_> {
 
         self.fp.end();
         let fp = self.fp.take_events(cpu);
-        stats.count_many(Stat::FpRestore, fp.restores.into());
-        stats.count_many(Stat::FpSave, fp.saves.into());
-        stats.count_many(Stat::FpTrap, fp.traps.into());
+        if fp != Events::NONE {
+            stats.count_many(Stat::FpRestore, fp.restores.into());
+            stats.count_many(Stat::FpSave, fp.saves.into());
+            stats.count_many(Stat::FpTrap, fp.traps.into());
+        }
         let debug = self.cpu.take_debug_events(cpu);
-        stats.count_many(Stat::DebugRestore, debug.restores.into());
-        stats.count_many(Stat::DebugSave, debug.saves.into());
-        stats.count_many(Stat::DebugTrap, debug.traps.into());
+        if debug != Events::NONE {
+            stats.count_many(Stat::DebugRestore, debug.restores.into());
+            stats.count_many(Stat::DebugSave, debug.saves.into());
+            stats.count_many(Stat::DebugTrap, debug.traps.into());
+        }
         let tracked = self.cpu.take_tracking_events(cpu);
-        stats.count_many(Stat::LazySave, tracked.saves.into());
-        stats.count_many(Stat::LazySaveSkipped, tracked.skipped.into());
-        stats.count_many(Stat::LazySaveTrap, tracked.traps.into());
+        if tracked != Events::NONE {
+            stats.count_many(Stat::LazySave, tracked.saves.into());
+            stats.count_many(Stat::LazySaveSkipped, tracked.skipped.into());
+            stats.count_many(Stat::LazySaveTrap, tracked.traps.into());
+        }
         stats.count(Stat::Put);
         self.vcpu.seen.note_timers(self.cpu);
         if let Some(gic) = self.gic {
@@ -145,9 +152,12 @@ pub(crate) fn run(vm: &Vm, vcpu: &Vcpu, state: &mut State) -> Result<u32> {
     }
     state.cpu.set_controls(vm.controls(frozen));
     let signal_mask = state.signal_mask;
-    state.fp_bank.set_policy(frozen.policies.fp);
-    state.cpu.set_debug_policy(frozen.policies.debug);
-    state.cpu.set_tracking_policy(frozen.policies.save);
+    if !state.has_policies {
+        state.has_policies = true;
+        state.fp_bank.set_policy(frozen.policies.fp);
+        state.cpu.set_debug_policy(frozen.policies.debug);
+        state.cpu.set_tracking_policy(frozen.policies.save);
+    }
     let State {
         cpu,
         fp,

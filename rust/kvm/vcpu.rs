@@ -101,6 +101,8 @@ pub(crate) mod request {
 pub(crate) struct State {
     pub(crate) cpu: KBox<VcpuCpu>,
     pub(crate) fp: KBox<FpState>,
+    /// Whether it knows when its registers are moved: the VM's policies, which do not change.
+    pub(crate) has_policies: bool,
     /// Where its FP/SIMD registers are, and when they are moved.
     pub(crate) fp_bank: Bank,
     /// What it was initialised with.
@@ -284,6 +286,7 @@ impl Vcpu {
         let state = State {
             cpu: cpus.new_vcpu()?,
             fp: KBox::new(FpState::new(), GFP_KERNEL_ACCOUNT)?,
+            has_policies: false,
             fp_bank: Bank::default(),
             flags: None,
             has_run: false,
