@@ -151,10 +151,13 @@ impl LoadedHere<'_> {
         self.irqs.window();
     }
 
-    /// Runs the guest until its next exit.
+    /// Runs the guest until its next exit, as a stay of its own.
     pub fn enter(&mut self) -> Exit {
         // SAFETY: This value stands for its being loaded.
-        unsafe { self.vcpu.enter(self.irqs) }
+        let exit = unsafe { self.vcpu.enter(self.irqs) };
+
+        self.vcpu.end_stay(self.irqs.cpu());
+        exit
     }
 
     /// Sets a PSTATE that [`VcpuCpu::set_pstate`] does not take.
