@@ -153,9 +153,9 @@ impl Events {
 
     /// Does what was asked for.
     ///
-    /// `far` is FAR_EL2 of the access that userspace was asked to emulate; `mmio` is that access,
-    /// which is not finished any more if it is aborted. `sctlr2` and `features` are as for
-    /// [`Exception::take`].
+    /// `far` is FAR_EL2 of the access that userspace was asked to emulate or told of, [`None`] if it
+    /// was not valid; `mmio` is that access, which is not finished any more if it is aborted.
+    /// `sctlr2` and `features` are as for [`Exception::take`].
     ///
     /// # Errors
     ///
@@ -165,14 +165,14 @@ impl Events {
         vcpu: &mut C,
         serror: &mut VirtualSError,
         mmio: &mut PendingMmio,
-        far: u64,
+        far: Option<u64>,
         sctlr2: Sctlr2El1,
         features: EntryFeatures,
     ) -> Result<(), NotAarch64> {
         if self.external_abort {
             let abort = Exception::ExternalAbort {
                 kind: AbortKind::Data,
-                access: AbortedAccess::Final { far: Some(far) },
+                access: AbortedAccess::Final { far },
             };
             abort.take(vcpu, sctlr2, features)?;
             mmio.cancel();

@@ -252,7 +252,7 @@ fn inject(vcpu: &Vcpu, esr: Esr, far: u64, input: &mut Input<'_>) {
             }
         }
         4 => Exception::SError(SError::from_raw(input.u64())),
-        5 => return events(vcpu, far, input),
+        5 => return events(vcpu, input.bool().then_some(far), input),
         _ => match debug.unwrap_or(GuestDebug::OFF).exception(esr, far) {
             Some(DebugAction::Guest(exception)) => Exception::Debug(exception),
             Some(DebugAction::Exit(exit)) => {
@@ -312,7 +312,7 @@ fn check_taken(before: &Vcpu, after: &Vcpu) {
 }
 
 /// KVM_SET_VCPU_EVENTS with any bytes.
-fn events(vcpu: &Vcpu, far: u64, input: &mut Input<'_>) {
+fn events(vcpu: &Vcpu, far: Option<u64>, input: &mut Input<'_>) {
     let ras = input.bool();
     let raw = input.array();
     let Ok(events) = Events::new(&raw, ras) else {

@@ -249,8 +249,11 @@ SYM_FUNC_END(kvm_vhe_par_barrier)
 /*
  * u64 kvm_vhe_translate(u64 va, u64 hcr)
  *
- * Translates an address by the guest's stage 1, as EL1 would for a read; both
- * stages of the loaded vCPU are used.  Returns PAR_EL1, and leaves all as it was.
+ * Translates an address by the guest's stage 1; both stages of the loaded vCPU are
+ * used.  Returns PAR_EL1, and leaves all as it was.
+ *
+ * What the guest may do there is not asked for with FEAT_ATS1A.  Without, it has to
+ * be readable at EL1 or EL0.
  */
 SYM_FUNC_START(kvm_vhe_translate)
 	mrs	x2, daif
@@ -264,11 +267,26 @@ SYM_FUNC_START(kvm_vhe_translate)
 	msr	vbar_el1, x6
 	write_hcr_el2 x1
 	isb
-	at	s1e1r, x0
+	mov	x7, x0
+	mrs_s	x6, SYS_ID_AA64ISAR2_EL1
+	ubfx	x6, x6, #ID_AA64ISAR2_EL1_ATS1A_SHIFT, #ID_AA64ISAR2_EL1_ATS1A_WIDTH
+	cbz	x6, 1f
+	sys	#0, c7, c9, #2, x7		// AT S1E1A
 	isb
 	par_barrier
 	mrs	x0, par_el1
+	b	2f
+1:	at	s1e1r, x7
+	isb
 	par_barrier
+	mrs	x0, par_el1
+	tbz	x0, #0, 2f			// PAR_EL1.F
+	par_barrier
+	at	s1e0r, x7
+	isb
+	par_barrier
+	mrs	x0, par_el1
+2:	par_barrier
 SYM_INNER_LABEL(kvm_vhe_translate_out, SYM_L_LOCAL)
 	msr	par_el1, x4
 	write_hcr_el2 x3

@@ -91,7 +91,7 @@ pub(crate) struct Run<'a> {
     pub(crate) cpu: &'a VcpuCpu,
     pub(crate) fp: &'a FpSection<'a>,
     pub(crate) mmio: &'a mut PendingMmio,
-    pub(crate) abort_far: &'a mut u64,
+    pub(crate) abort_far: &'a mut Option<u64>,
     pub(crate) set_way: &'a mut SetWay,
     /// Where a flush that a signal interrupted goes on.
     pub(crate) flush: &'a mut Option<u64>,

@@ -117,7 +117,7 @@ pub(crate) struct State {
     pub(crate) signal_mask: Option<SignalSet>,
     pub(crate) mmio: PendingMmio,
     /// FAR_EL2 of the last abort that the VMM may have something to say to.
-    pub(crate) abort_far: u64,
+    pub(crate) abort_far: Option<u64>,
     pub(crate) set_way: SetWay,
     pub(crate) debug: GuestDebug,
     pub(crate) step: SoftwareStep,
@@ -295,7 +295,7 @@ impl Vcpu {
             reserve: Reserve::new(),
             signal_mask: None,
             mmio: PendingMmio::NONE,
-            abort_far: 0,
+            abort_far: Some(0),
             set_way: SetWay::new(Cacheability::Forced),
             debug: GuestDebug::OFF,
             step: SoftwareStep::IDLE,

@@ -99,7 +99,7 @@ proptest! {
         let before = vcpu.clone();
         let mut restored = VirtualSError::default();
         events
-            .apply(&mut vcpu, &mut restored, &mut mmio, 0, Sctlr2El1::from_raw(0), EntryFeatures::of(ALL, false))
+            .apply(&mut vcpu, &mut restored, &mut mmio, None, Sctlr2El1::from_raw(0), EntryFeatures::of(ALL, false))
             .unwrap();
         prop_assert_eq!(restored.hcr_vse(), pending);
         if ras {
@@ -141,7 +141,7 @@ fn an_abort_ends_the_access() {
             &mut vcpu,
             &mut serror,
             &mut mmio,
-            0xffff_0000_1234,
+            Some(0xffff_0000_1234),
             Sctlr2El1::from_raw(0),
             EntryFeatures::of(ALL, false),
         )
@@ -157,6 +157,26 @@ fn an_abort_ends_the_access() {
 }
 
 #[test]
+fn an_address_that_is_not_valid_is_not_told() {
+    let (mut vcpu, mut mmio) = at_mmio(pstate(0x3c5));
+    let features = EntryFeatures::of(ALL, false);
+    Events::new(&raw(0, 0, 1, 0), true)
+        .unwrap()
+        .apply(
+            &mut vcpu,
+            &mut VirtualSError::default(),
+            &mut mmio,
+            None,
+            Sctlr2El1::from_raw(0),
+            features,
+        )
+        .unwrap();
+    // With FnV.
+    assert_eq!(vcpu.sysregs[&Reg::ESR_EL1], 0x9600_0410);
+    assert!(vcpu.sysregs.get(&Reg::FAR_EL1).is_none_or(|far| *far == 0));
+}
+
+#[test]
 fn nothing_happens_to_an_aarch32_el1() {
     let state = GuestPstate::new(0x1d3, GuestState::Aarch32, ALL).unwrap();
     let (mut vcpu, mut mmio) = at_mmio(state);
@@ -166,7 +186,7 @@ fn nothing_happens_to_an_aarch32_el1() {
         &mut vcpu,
         &mut serror,
         &mut mmio,
-        0,
+        None,
         Sctlr2El1::from_raw(0),
         EntryFeatures::of(ALL, false),
     );

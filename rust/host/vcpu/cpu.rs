@@ -299,8 +299,9 @@ impl VcpuCpu {
         self.debug_changed();
     }
 
-    /// Returns the guest physical address that the guest's stage 1 gives for a virtual one that EL1
-    /// reads, or [`None`] if there is none. The vCPU is loaded.
+    /// Returns the guest physical address that the guest's stage 1 gives for a virtual one, or
+    /// [`None`] if there is none, or the vCPU is not loaded. On CPUs without FEAT_ATS1A also if the
+    /// guest may not read there.
     pub fn translate(&self, va: u64) -> Option<u64> {
         /// PAR_EL1.F, and PA.
         const FAILED: u64 = 1;

@@ -30,10 +30,7 @@ use kvm_core::{
         Syndrome, //
     },
     exit_reason::ExitReason,
-    far::{
-        fault_ipa,
-        HpfarEl2, //
-    },
+    far::HpfarEl2,
     inject::{
         AbortedAccess,
         Exception, //
@@ -120,7 +117,7 @@ impl Run<'_> {
         let far = self.cpu.far();
 
         // For whoever has the access aborted.
-        *self.abort_far = far;
+        *self.abort_far = (!iss.fnv()).then_some(far);
         match status {
             FaultStatus::Translation(_)
             | FaultStatus::AccessFlag(_)
@@ -130,18 +127,10 @@ impl Run<'_> {
         if kind == AbortKind::Data && self.gic_access(esr, true) {
             return Ok(Flow::Guest);
         }
-        let Refused { ipa, access, walk } =
-            self.refused(iss, kind, status).unwrap_or_else(|| Refused {
-                // What the register says is all there is, and a page of the guest too much is mapped
-                // at worst.
-                ipa: fault_ipa(HpfarEl2::from_raw(self.cpu.hpfar()), far),
-                access: Access {
-                    write: kind == AbortKind::Data && iss.needs_write(),
-                    execute: kind != AbortKind::Data,
-                },
-                walk: false,
-            });
-
+        let Some(Refused { ipa, access, walk }) = self.refused(iss, kind, status) else {
+            // Another vCPU has changed stage 1 meanwhile: the guest has to try again.
+            return Ok(Flow::Guest);
+        };
         let ring = self.vcpu.ring.as_ref();
 
         let faulted = self
