@@ -15,7 +15,7 @@ initramfs_make() {
 
 	ROOT=$ROOT KERNEL=$KERNEL step "the lab's initramfs" "$CACHE/log/initramfs.log" \
 		"the lab's initramfs could not be made (see above)." \
-		-- "$HERE/enter" /src/tools/lab/mkinitramfs --busybox /kernel/busybox \
+		-- "$CLONE/tools/setup/enter" /src/tools/lab/mkinitramfs --busybox /kernel/busybox \
 		--modules "/kernel/modules/lib/modules" \
 		--release "$RELEASE" --out "/cache/${file##*/}.tmp"
 	mv "$file.tmp" "$file"
