@@ -190,12 +190,13 @@ impl Memory {
 /// What faults, and changes of slots, do.
 impl Memory {
     /// Marks the page at a guest address as written to. What was written, or the leaf through which the
-    /// guest can, is there before.
-    pub(super) fn mark_dirty(&self, ipa: u64, ring: Option<&DirtyRing>) {
+    /// guest can, is there before. Returns the slot.
+    pub(super) fn mark_dirty(&self, ipa: u64, ring: Option<&DirtyRing>) -> Option<Slot> {
         // The slots that are looked at are not older than that.
         smp_mb(Full);
         let rcu = rcu::read_lock();
-        self.slots.read_rcu(&rcu).mark(ipa, ring);
+        let slot = self.slots.read_rcu(&rcu).mark(ipa, ring)?;
+        Some(*slot.slot())
     }
 
     /// The log of a slot that becomes `slot`; [`None`] if it needs none.

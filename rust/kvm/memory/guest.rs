@@ -39,6 +39,7 @@ use kernel::{
 use kvm_core::{
     invalidate::InvalidateSeq,
     ipa::IpaBits,
+    memslot::Slot,
     stage2::{
         Config,
         Format,
@@ -193,39 +194,46 @@ impl Memory {
         self.at(ipa, |_| ()).is_some()
     }
 
-    /// Calls `access` with the VMM's address of a guest address, if `allowed` has nothing against the
-    /// slot. May sleep.
-    fn access(
+    /// Returns the VMM's address of a guest address, and what `allowed` gets of its slot. For an
+    /// [access](Accesses::during).
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if there is none, or nothing is allowed.
+    fn place<T>(
         &self,
         ipa: u64,
-        allowed: impl FnOnce(&MemorySlot) -> bool,
-        access: impl FnOnce(UserPtr) -> Result,
-    ) -> Result {
-        self.accesses.during(|| {
-            let hva = self.at(ipa, |slot| slot.hva(ipa).filter(|_| allowed(slot)));
-            let at = hva.flatten().ok_or(EFAULT)? + ipa as usize % PAGE_SIZE;
-            access(UserPtr::from_addr(at))
-        })
+        allowed: impl FnOnce(&MemorySlot) -> Option<T>,
+    ) -> Result<(UserPtr, T)> {
+        let found = self.at(ipa, |slot| Some((slot.hva(ipa)?, allowed(slot)?)));
+        let (hva, allowed) = found.flatten().ok_or(EFAULT)?;
+
+        Ok((UserPtr::from_addr(hva + ipa as usize % PAGE_SIZE), allowed))
     }
 
     /// Reads guest memory within a page. May sleep.
     pub(crate) fn read(&self, ipa: u64, data: &mut [u8]) -> Result {
-        self.access(
-            ipa,
-            |_| true,
-            |at| UserSlice::new(at, data.len()).reader().read_slice(data),
-        )
+        self.accesses.during(|| {
+            let (at, ()) = self.place(ipa, |_| Some(()))?;
+            UserSlice::new(at, data.len()).reader().read_slice(data)
+        })
     }
 
     /// Writes guest memory within a page, for the vCPU that has the ring, if there are any and it
     /// is one that runs. May sleep.
     pub(crate) fn write(&self, ipa: u64, data: &[u8], ring: Option<&DirtyRing>) -> Result {
-        self.access(
-            ipa,
-            |slot| !slot.is_read_only(),
-            |at| UserSlice::new(at, data.len()).writer().write_slice(data),
-        )?;
-        self.mark_dirty(ipa, ring);
-        Ok(())
+        self.accesses.during(|| {
+            let (at, slot) =
+                self.place(ipa, |slot| (!slot.is_read_only()).then(|| slot.clone()))?;
+
+            UserSlice::new(at, data.len()).writer().write_slice(data)?;
+            // The slot may log since then, or have moved, with its log.
+            let now = self.mark_dirty(ipa, ring);
+            let place = |slot: &Slot| (slot.id(), slot.gfns().start);
+            if now.as_ref().map(place) != Some(place(slot.slot())) {
+                slot.mark(ipa, ring);
+            }
+            Ok(())
+        })
     }
 }

@@ -72,6 +72,23 @@ impl MemorySlot {
         gfns.start * page..gfns.end * page
     }
 
+    /// Marks the page at a guest address, which is in the slot, as written to, if the slot logs. With a
+    /// ring, which is that of the vCPU whose thread this is, that is where it goes.
+    #[inline]
+    pub(super) fn mark(&self, ipa: u64, ring: Option<&DirtyRing>) {
+        if !self.logs() {
+            return;
+        }
+        let page = ipa / PAGE_SIZE as u64 - self.slot.gfns().start;
+
+        if ring.is_some_and(|ring| ring.put(self.slot.id().get(), page).is_ok()) {
+            return;
+        }
+        if let Some(log) = &self.log {
+            log.mark(page);
+        }
+    }
+
     /// Whether the guest must not write to it.
     #[inline]
     pub(super) fn is_read_only(&self) -> bool {
@@ -131,21 +148,10 @@ impl Slots {
             .map(move |hit| hit.gfns.start * page..hit.gfns.end * page)
     }
 
-    /// Marks the page at a guest address as written to, if its slot logs. With a ring, which is that
-    /// of the vCPU whose thread this is, that is where it goes.
+    /// [Marks](MemorySlot::mark) the page at a guest address as written to. Returns its slot.
     #[inline]
-    pub(super) fn mark(&self, ipa: u64, ring: Option<&DirtyRing>) {
-        let Some(slot) = self.find(ipa).filter(|slot| slot.logs()) else {
-            return;
-        };
-        let page = ipa / PAGE_SIZE as u64 - slot.slot().gfns().start;
-
-        if ring.is_some_and(|ring| ring.put(slot.slot().id().get(), page).is_ok()) {
-            return;
-        }
-        if let Some(log) = slot.log() {
-            log.mark(page);
-        }
+    pub(super) fn mark(&self, ipa: u64, ring: Option<&DirtyRing>) -> Option<&MemorySlot> {
+        self.find(ipa).inspect(|slot| slot.mark(ipa, ring))
     }
 
     /// What a request does to the slots.

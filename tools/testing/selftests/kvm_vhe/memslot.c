@@ -2,17 +2,12 @@
 /*
  * Shows what memory slots are: which are refused and by what error, that read-only
  * ones turn writes into exits, that slots move, go and come under running vCPUs, also
- * where there are 512 and 32,000 of them, that addresses reach as far as the VM's size
- * says, and that a slot that is deleted is not written to by the kernel afterwards.
- * Runs on the module and on C KVM: memslot [SLOTS], 32,000 unless told.
+ * where there are 512 and 32,000 of them, and that addresses reach as far as the VM's size
+ * says. Runs on the module and on C KVM: memslot [SLOTS], 32,000 unless told.
  */
-#include <fcntl.h>
-#include <linux/userfaultfd.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include "kselftest_harness.h"
 #include "kvm_vhe_test.h"
@@ -21,7 +16,6 @@
 #define PAGE		4096UL
 #define IPA		0x80000000UL
 #define ELSEWHERE	0xc0000000UL
-#define FN_PV_TIME_ST	0xc5000021UL
 /* What a page begins with: this and its number. */
 #define MARK		0x5107000000000000UL
 
@@ -404,92 +398,6 @@ TEST(address_sizes)
 	}
 	munmap(mem, PAGE);
 	EXPECT_LT(2, ran);
-}
-
-GUEST uint64_t ask_for_time(uint64_t unused);
-GUEST uint64_t ask_for_time(uint64_t unused)
-{
-	(void)unused;
-	return guest_hvc(FN_PV_TIME_ST, 0, 0, 0);
-}
-
-struct deletion {
-	struct vm *vm;
-	int ret;
-	volatile bool done;
-};
-
-static void *delete_one(void *arg)
-{
-	struct deletion *d = arg;
-
-	d->ret = vm_memory(d->vm, 1, 0, 0, NULL, 0);
-	__atomic_store_n(&d->done, true, __ATOMIC_RELEASE);
-	return NULL;
-}
-
-/*
- * The kernel writes a vCPU's stolen time to a page that is not there until the test says
- * so. Meanwhile its slot is deleted: that does not return before the write has ended.
- */
-TEST_F(memslot, deletion_waits_for_the_kernel)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct deletion deletion = { .vm = &self->vm };
-	struct vcpu *v = &self->vcpu[0];
-	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	struct uffdio_zeropage zero = {};
-	struct uffd_msg message;
-	struct pollfd pollfd = { .events = POLLIN };
-	uint64_t ipa = IPA;
-	struct kvm_device_attr attr = {
-		.group = KVM_ARM_VCPU_PVTIME_CTRL, .attr = KVM_ARM_VCPU_PVTIME_IPA,
-		.addr = (unsigned long)&ipa,
-	};
-	pthread_t runner, deleter;
-	unsigned char *page;
-	void *event;
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	if (fd < 0 || ioctl(fd, UFFDIO_API, &api)) {
-		SKIP(return, "no userfaultfd");
-	}
-	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, page);
-	range.range.start = zero.range.start = (unsigned long)page;
-	range.range.len = zero.range.len = PAGE;
-	ASSERT_EQ(0, ioctl(fd, UFFDIO_REGISTER, &range));
-	ASSERT_EQ(0, vm_memory(&self->vm, 1, IPA, PAGE, page, 0));
-	ASSERT_EQ(0, kvm_ioctl(v->fd, KVM_SET_DEVICE_ATTR, (unsigned long)&attr));
-	ASSERT_EQ(0, vcpu_start(v, ask_for_time, 0, 0));
-	ASSERT_EQ(0, pthread_create(&runner, NULL, guest_thread, v));
-	pollfd.fd = fd;
-	ASSERT_EQ(1, poll(&pollfd, 1, 20000));
-	ASSERT_EQ((ssize_t)sizeof(message), read(fd, &message, sizeof(message)));
-	EXPECT_EQ(UFFD_EVENT_PAGEFAULT, message.event);
-
-	ASSERT_EQ(0, pthread_create(&deleter, NULL, delete_one, &deletion));
-	msleep(300);
-	EXPECT_EQ(false, deletion.done);
-	ASSERT_EQ(0, ioctl(fd, UFFDIO_ZEROPAGE, &zero));
-	pthread_join(deleter, NULL);
-	EXPECT_EQ(0, deletion.ret);
-	memset(page, 0xa5, PAGE);
-	pthread_join(runner, &event);
-	EXPECT_EQ(GUEST_DONE, (long)event);
-	EXPECT_EQ(IPA, v->value);
-	/* The time goes on, and nobody writes it there. */
-	for (int i = 0; i < 20; i++) {
-		ASSERT_EQ(0, guest_finish(v, ask_for_time, 0, 0));
-		sched_yield();
-	}
-	for (unsigned int i = 0; i < PAGE; i++)
-		ASSERT_EQ(0xa5, page[i]);
-	/* A slot that nobody uses goes at once. */
-	ASSERT_EQ(0, vm_memory(&self->vm, 1, IPA, PAGE, page, 0));
-	EXPECT_EQ(0, vm_memory(&self->vm, 1, 0, 0, NULL, 0));
-	munmap(page, PAGE);
-	close(fd);
 }
 
 int main(int argc, char **argv)
