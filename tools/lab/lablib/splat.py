@@ -40,6 +40,7 @@ _START: tuple[tuple[str, str, str], ...] = (
     ("memory", r".*: page allocation failure|.* invoked oom-killer", "out of memory"),
     ("leak", r"kmemleak: \d+ new suspected", "memory leaked"),
     ("leak", r"BUG \S+.*: Objects remaining", "objects left in a slab cache"),
+    ("leak", r"kvm_vhe: \d+ pages of stage-2 tables were not freed", "a VM has left memory behind"),
     ("irq", r"irq \d+: nobody cared|Spurious LPI|unexpected IRQ trap",
      "an interrupt without owner"),
     ("trace", r"Call trace:", "a stack dump without a known head line"),

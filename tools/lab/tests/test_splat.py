@@ -128,6 +128,7 @@ def test_splat_at_the_very_end() -> None:
     ("list_del corruption. next->prev should be", "list"),
     ("vcpu: page allocation failure: order:9", "memory"),
     ("kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)", "leak"),
+    ("kvm_vhe: 2 pages of stage-2 tables were not freed", "leak"),
     ("irq 12: nobody cared (try booting with the \"irqpoll\" option)", "irq"),
     ("Call trace:", "trace"),
 ])
