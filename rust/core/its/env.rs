@@ -38,6 +38,10 @@ pub trait GuestMemory {
     /// [`Fault`].
     fn write(&self, ipa: u64, bytes: &[u8]) -> Result<(), Fault>;
 
+    /// Whether a few more writes can be noted; the VM's user space has to look at what was noted first
+    /// if not.
+    fn takes_writes(&self) -> bool;
+
     /// Whether there is memory at `ipa`, in a memslot; no access is made.
     fn is_memory(&self, ipa: u64) -> bool;
 

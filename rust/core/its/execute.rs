@@ -49,7 +49,8 @@ pub enum Progress {
 impl<S: Storage> Its<S> {
     /// Carries out commands from the queue while the ITS is enabled, until about `budget` steps are
     /// done: a step is a command or an event or LPI that it touches, and no command has more than
-    /// [`MAX_LPIS`](super::id::MAX_LPIS) and one of them.
+    /// [`MAX_LPIS`](super::id::MAX_LPIS) and one of them. Or until no writes to guest memory can be
+    /// noted, of which a command has one at most.
     ///
     /// After each write to a register the caller calls it until nothing is left, and lets others
     /// run and have the ITS in between. GITS_CREADR says how far it is, so it can also be left
@@ -61,7 +62,7 @@ impl<S: Storage> Its<S> {
     ) -> Progress {
         let mut steps = 0;
         while self.registers.enabled && self.registers.creadr != self.registers.cwriter {
-            if steps >= budget {
+            if steps >= budget || !env.takes_writes() {
                 return Progress::More;
             }
             steps += 1;

@@ -166,6 +166,10 @@ impl GuestMemory for Surroundings<'_> {
             .map_err(|_| Fault)
     }
 
+    fn takes_writes(&self) -> bool {
+        !self.around.ring.is_some_and(DirtyRing::is_full)
+    }
+
     fn is_memory(&self, ipa: u64) -> bool {
         self.around.memory.is_memory(ipa)
     }

@@ -106,6 +106,33 @@ fn the_queue_is_carried_out_in_batches() {
     assert_eq!(batches, 25);
 }
 
+/// Commands wait while what they write to memory cannot be noted: a DISCARD writes an entry.
+#[test]
+fn the_queue_waits_for_room_for_notes() {
+    let mut pair = Pair::enabled();
+    pair.set_up();
+    for n in 0..20 {
+        assert!(pair.command([0xa, (3 + n) | (8200 + n) << 32, 0, 0]));
+    }
+    pair.write(0, 0);
+    let queue = kvm_core::its::register::Cbaser::from_raw(pair.its.read(0x80, 8)).base();
+    for n in 0..20 {
+        pair.poke(queue + n * 32, 0xf);
+        pair.poke(queue + n * 32 + 8, 3 + n);
+    }
+    pair.world.notes.set(0);
+    pair.its.write(&pair.world, 0x80, 8, pair.its.read(0x80, 8));
+    pair.its.write(&pair.world, 0x88, 8, 20 * 32);
+    pair.its.write(&pair.world, 0, 4, 1);
+    for done in (0..20).step_by(4) {
+        assert_eq!(pair.its.process(&pair.world, 1000), Progress::More);
+        assert_eq!(pair.its.read(0x90, 8), done * 32);
+        pair.world.notes.set(4);
+    }
+    assert_eq!(pair.its.process(&pair.world, 1000), Progress::Idle);
+    assert_eq!(pair.its.read(0x90, 8), 20 * 32);
+}
+
 /// CVE-2024-26598: a message finds its LPI in the cache while DISCARD unmaps the event. The reference
 /// that was found is one of its own.
 #[test]

@@ -121,6 +121,8 @@ pub struct World {
     pub room: Rc<Cell<usize>>,
     /// How many more steps there are until the thread is killed.
     pub patience: Cell<u64>,
+    /// How many more writes can be noted.
+    pub notes: Cell<u64>,
     /// When this address is read, all LPIs become pending before that.
     pub message_at: Cell<Option<u64>>,
     alive: Rc<Cell<usize>>,
@@ -136,6 +138,7 @@ impl World {
             enabled: Cell::new([true; 3]),
             room: Rc::new(Cell::new(usize::MAX / 2)),
             patience: Cell::new(u64::MAX),
+            notes: Cell::new(u64::MAX),
             message_at: Cell::new(None),
             alive: Rc::default(),
         }
@@ -183,7 +186,12 @@ impl GuestMemory for World {
 
     fn write(&self, ipa: u64, bytes: &[u8]) -> Result<(), Fault> {
         assert!(bytes.len().is_power_of_two() && ipa % bytes.len() as u64 == 0);
+        self.notes.set(self.notes.get().saturating_sub(1));
         self.memory.borrow_mut().write(ipa, bytes).ok_or(Fault)
+    }
+
+    fn takes_writes(&self) -> bool {
+        self.notes.get() != 0
     }
 
     fn is_memory(&self, ipa: u64) -> bool {
